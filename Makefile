@@ -1,0 +1,58 @@
+# Two commands are enough: `make serve` and `make test`. Each makes what it needs.
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Plain `pip install torch` on Linux brings several GB of CUDA; TORCH_INDEX_URL names an index of CPU builds instead.
+TORCH := torch==2.13.0
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-train install-test serve test format bench clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+install: .venv/.service ## Environment for the service alone (no PyTorch)
+
+install-train: .venv/.train ## ... and for training
+
+install-test: .venv/.test ## ... and for the tests
+
+.venv/.service: pyproject.toml constraints.txt
+	@echo "installing the service into .venv ..."
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) --editable .
+	touch $@
+
+.venv/.train: .venv/.service
+	@echo "installing PyTorch and the training tools into .venv ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) $(TORCH)
+	$(PIP) --editable '.[train]'
+	touch $@
+
+.venv/.test: .venv/.train
+	@echo "installing the test tools into .venv ..."
+	$(PIP) --editable '.[test]'
+	touch $@
+
+serve: .venv/.service ## Serve the shipped models on http://$(HOST):$(PORT)
+	$(BIN)/odeserve serve --host $(HOST) --port $(PORT)
+
+test: .venv/.test ## Format check, lint, types, import contracts, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports
+	$(BIN)/pytest -n 2
+
+format: .venv/.test ## Format the code and sort its imports
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.test ## Benchmarks against the rivals, into docs/benchmarks/
+	$(BIN)/python -m benchmarks.work_precision
+
+clean: ## Remove the environment and caches
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,81 @@
+"""Artifacts on disk: weights beside a manifest, published whole or not at all, loaded only when their hashes agree."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+
+from node_model.cnf import CNF, CNFConfig
+from node_model.errors import ArtifactError
+from node_model.manifest import Manifest, read_manifest, verified_bytes
+from node_model.odenet import ODENet, ODENetConfig
+
+WEIGHTS = "weights.safetensors"
+
+Model = ODENet | CNF
+
+
+def architecture_of(model: Model) -> dict[str, object]:
+    """What `rebuild` needs to make the same network: the family and its config."""
+    family = "odenet" if isinstance(model, ODENet) else "cnf"
+    return {"family": family, **asdict(model.config)}
+
+
+def rebuild(manifest: Manifest) -> Model:
+    """The network of a manifest, its weights not yet loaded.
+
+    Errors: ArtifactError for a family or a config that this version does not know.
+    """
+    config = dict(manifest.architecture)
+    family = config.pop("family", None)
+    try:
+        if family == "odenet":
+            return ODENet(ODENetConfig(**config))
+        if family == "cnf":
+            return CNF(CNFConfig(**{name: tuple(values) for name, values in config.items()}))
+    except (TypeError, ValueError) as error:
+        raise ArtifactError(f"{manifest.name}: architecture: {error}") from error
+    raise ArtifactError(f"{manifest.name}: architecture.family: expected odenet or cnf, got {family!r}")
+
+
+def save_weights(model: Model, directory: Path) -> None:
+    """Write `weights.safetensors`."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    safetensors.torch.save_file(tensors, directory / WEIGHTS)
+
+
+def load_model(directory: Path) -> tuple[Manifest, Model]:
+    """The network of an artifact with its weights, in evaluation mode.
+
+    Errors: ArtifactError naming the file when it is missing, altered, or does not fit the architecture.
+    """
+    manifest = read_manifest(directory)
+    content = verified_bytes(directory, manifest, WEIGHTS)
+    model = rebuild(manifest)
+    try:
+        model.load_state_dict(safetensors.torch.load(content))
+    except (RuntimeError, safetensors.SafetensorError) as error:
+        raise ArtifactError(f"{directory / WEIGHTS}: {error}") from error
+    return manifest, model.eval()
+
+
+def publish(destination: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a folder beside the destination, then rename it there.
+
+    Errors: FileExistsError when the destination exists; whatever `write` raises, leaving nothing behind.
+    """
+    if destination.exists():
+        raise FileExistsError(f"{destination} exists; choose another version or remove it")
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{destination.name}-", dir=destination.parent))
+    try:
+        write(beside)
+        beside.chmod(0o755)
+        beside.rename(destination)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise

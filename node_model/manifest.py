@@ -1,0 +1,264 @@
+"""What an artifact says of itself: `manifest.json`, and the check that its files are the ones it speaks of.
+
+Torch-free: the service reads artifacts through this file alone.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from node_model.errors import ArtifactError
+
+MANIFEST = "manifest.json"
+MAX_MANIFEST_BYTES = 4 * 2**20
+MAX_FILE_BYTES = 2**30
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Version = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+RelativePath = Annotated[str, Field(max_length=200)]
+Task = Literal["classify", "density", "predict"]
+
+_PATH = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*){0,4}$")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Normalisation(_Strict):
+    """What encode does to the input first: (input - mean) / std, per feature or one number for all."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class TensorSpec(_Strict):
+    """One input, argument or output; `shape` leaves the lane axis out.
+
+    `draw` says that the host makes the tensor itself, from numpy's Philox keyed by (seed, item index).
+    """
+
+    name: Name
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "float64"]
+    range: tuple[float, float] | None = None
+    normalisation: Normalisation | None = None
+    draw: Literal["standard_normal", "rademacher"] | None = None
+
+    @property
+    def size(self) -> int:
+        """Numbers per item."""
+        return math.prod(self.shape)
+
+
+class PartSpec(_Strict):
+    """A named piece of the flat state, with an error norm of its own."""
+
+    name: Name
+    size: int = Field(ge=1)
+
+
+class MethodSpec(_Strict):
+    """What a Runge-Kutta method costs; `nfe_start` is charged once, `nfe_attempt` per step tried."""
+
+    order: int = Field(ge=1)
+    nfe_start: int = Field(ge=0)
+    nfe_attempt: int = Field(ge=1)
+
+
+class Graphs(_Strict):
+    """Paths of a program's ONNX files, relative to the artifact."""
+
+    encode: RelativePath
+    start: RelativePath
+    decode: RelativePath
+    step: dict[Name, RelativePath]
+
+
+class TolLimits(_Strict):
+    """Tolerances a request may ask for, all within the calibrated ones."""
+
+    tightest: float = Field(gt=0)
+    loosest: float = Field(gt=0)
+    default: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "TolLimits":
+        if not self.tightest <= self.default <= self.loosest:
+            raise ValueError("expected tightest <= default <= loosest")
+        return self
+
+
+class CalibrationRow(_Strict):
+    """One cell of the table: a method at a tolerance, measured on the exported graph.
+
+    Errors are in the unit of the table; a cell that was not measured has only `skipped`, the reason.
+    """
+
+    method: Name
+    tol: float = Field(gt=0)
+    skipped: str | None = None
+    nfe_mean: float | None = None
+    nfe_p50: float | None = None
+    nfe_p99: float | None = None
+    error_rms: float | None = None
+    error_p99: float | None = None
+    margin_error_p99: float | None = None
+    metric: float | None = None
+    agreement: float | None = None
+    first_dt: float | None = Field(default=None, gt=0)
+
+
+class Calibration(_Strict):
+    """Measured cost and error per method and tolerance."""
+
+    unit: Literal["logit", "nat", "output"]
+    metric: str
+    data: str
+    items: int = Field(ge=1)
+    reference: str
+    command: str
+    rows: tuple[CalibrationRow, ...]
+
+
+class ProgramSpec(_Strict):
+    """One use of a model: an initial value problem with a map in front and a map behind."""
+
+    graphs: Graphs
+    input: TensorSpec
+    outputs: tuple[TensorSpec, ...] = Field(min_length=1)
+    args: tuple[TensorSpec, ...] = ()
+    interval: tuple[float, float]
+    parts: tuple[PartSpec, ...] = Field(min_length=1)
+    methods: dict[Name, MethodSpec] = Field(min_length=1)
+    tol: TolLimits
+    calibration: Calibration | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ProgramSpec":
+        if set(self.methods) != set(self.graphs.step):
+            raise ValueError("methods and graphs.step must name the same methods")
+        if self.calibration is not None and {row.method for row in self.calibration.rows} - set(self.methods):
+            raise ValueError("calibration speaks of a method that is not in methods")
+        return self
+
+    @property
+    def dim(self) -> int:
+        """Numbers in the flat state of a lane."""
+        return sum(part.size for part in self.parts)
+
+
+class Provenance(_Strict):
+    """Where the weights come from."""
+
+    data: str
+    data_sha256: dict[str, Sha256] = {}
+    seed: int
+    command: str
+    epochs: float
+    date: str
+    train: dict[str, float] = {}
+    test: dict[str, float] = {}
+
+
+class Manifest(_Strict):
+    """`manifest.json`: everything the service has to know of a model."""
+
+    format: Literal[1] = 1
+    name: Name
+    version: Version
+    task: Task
+    description: str = ""
+    state_dtype: Literal["float32", "float64"]
+    architecture: dict[str, Any]
+    parameters: int = Field(ge=0)
+    programs: dict[Name, ProgramSpec] = Field(min_length=1)
+    labels: tuple[str, ...] | None = None
+    standardised_log_density_offset: float | None = None
+    provenance: Provenance
+    sha256: dict[RelativePath, Sha256]
+
+    @model_validator(mode="after")
+    def _files_are_plain(self) -> "Manifest":
+        for path in (*self.sha256, *self._graph_files()):
+            if not _PATH.fullmatch(path):
+                raise ValueError(f"file name {path!r}: expected a plain relative path below the artifact")
+        for path in self._graph_files():
+            if path not in self.sha256:
+                raise ValueError(f"file {path!r} is used by a program but has no sha256")
+        if self.task == "classify" and not self.labels:
+            raise ValueError("labels: a classifier must name its classes")
+        return self
+
+    def _graph_files(self) -> Iterator[str]:
+        for program in self.programs.values():
+            graphs = program.graphs
+            yield from (graphs.encode, graphs.start, graphs.decode, *graphs.step.values())
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """The manifest of an artifact directory.
+
+    Errors: ArtifactError naming the file when it is missing, too large, not JSON, or has an unknown or wrong field.
+    """
+    path = directory / MANIFEST
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise ArtifactError(f"{path}: larger than {MAX_MANIFEST_BYTES} bytes")
+        return Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ArtifactError(f"{path}: {error.strerror or error}; expected an artifact directory") from error
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()[:5])
+        raise ArtifactError(f"{path}: {problems}") from error
+
+
+def verified_bytes(directory: Path, manifest: Manifest, name: str) -> bytes:
+    """Content of one file of the artifact, read once and checked, so that what was checked is what is used.
+
+    Errors: ArtifactError naming the file when it is missing, too large, outside the directory, or altered.
+    """
+    path = directory / name
+    expected = manifest.sha256.get(name)
+    if expected is None:
+        raise ArtifactError(f"{path}: not listed in {MANIFEST}")
+    try:
+        if not path.resolve().is_relative_to(directory.resolve()):
+            raise ArtifactError(f"{path}: points outside the artifact")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ArtifactError(f"{path}: larger than {MAX_FILE_BYTES} bytes")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path}: {error.strerror or error}") from error
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise ArtifactError(f"{path}: sha256 differs from {MANIFEST}; the file was altered or is incomplete")
+    return content
+
+
+def verify(directory: Path) -> Manifest:
+    """Read the manifest and check every file it lists. Errors: ArtifactError naming the first wrong file."""
+    manifest = read_manifest(directory)
+    for name in sorted(manifest.sha256):
+        verified_bytes(directory, manifest, name)
+    return manifest
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> None:
+    """Write `manifest.json` beside and rename, so that a reader never sees half of it."""
+    text = json.dumps(manifest.model_dump(mode="json", exclude_none=True), indent=1)
+    beside = directory / f".{MANIFEST}.new"
+    beside.write_text(text + "\n")
+    beside.replace(directory / MANIFEST)

@@ -1,0 +1,86 @@
+"""The table of what can go wrong: kind -> HTTP status. Handlers and the OpenAPI text both read it."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from service.api.schemas import ErrorAnswer
+
+
+class Code(StrEnum):
+    """`error.code` of an answer: a closed set."""
+
+    INVALID_INPUT = "invalid_input"
+    SOLVER_FAILED = "solver_failed"
+    TOO_LARGE = "too_large"
+    UNKNOWN_MODEL = "unknown_model"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    BODY_TIMEOUT = "body_timeout"
+    NOT_READY = "not_ready"
+    INTERNAL = "internal"
+
+
+TABLE: dict[Code, tuple[int, str]] = {
+    Code.INVALID_INPUT: (
+        422,
+        "malformed JSON, a wrong shape or number, an unknown parameter: which, what was expected",
+    ),
+    Code.SOLVER_FAILED: (422, "an item was not solved: its status, how far it came, what to change"),
+    Code.TOO_LARGE: (413, "the body or the number of items is above the limit"),
+    Code.UNKNOWN_MODEL: (404, "no model of that name or version; the known ones are named"),
+    Code.NOT_FOUND: (404, "no such path"),
+    Code.METHOD_NOT_ALLOWED: (405, "the path does not take this method; Allow names those it takes"),
+    Code.UNSUPPORTED_MEDIA_TYPE: (415, "the body is not application/json"),
+    Code.BODY_TIMEOUT: (408, "the body did not arrive in time"),
+    Code.NOT_READY: (503, "models are still being loaded; Retry-After says when to ask again"),
+    Code.INTERNAL: (500, "a fault of the server, logged under the request id"),
+}
+"""Each code's HTTP status and meaning."""
+
+
+class ApiError(Exception):
+    """A request that ends with an error answer."""
+
+    def __init__(
+        self,
+        code: Code,
+        message: str,
+        details: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.details = dict(details or {})
+        self.headers = dict(headers or {})
+
+
+def invalid(field: str, message: str, **details: Any) -> ApiError:
+    """A parameter or body field that is wrong: 422 naming it."""
+    return ApiError(Code.INVALID_INPUT, f"{field}: {message}", {"field": field, **details})
+
+
+def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """JSON of plain data and numpy arrays; a number that is not finite becomes null."""
+    body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(body, status, dict(headers or {}), media_type="application/json")
+
+
+def error_response(error: ApiError) -> Response:
+    """The error body that every route gives."""
+    body = {"error": {"code": error.code.value, "message": error.message, "details": error.details}}
+    return json_response(body, TABLE[error.code][0], error.headers)
+
+
+def documented(*codes: Code) -> dict[int | str, dict[str, Any]]:
+    """`responses` of a route for OpenAPI: one entry per status, from the table."""
+    texts: dict[int | str, list[str]] = {}
+    for code in codes:
+        status, meaning = TABLE[code]
+        texts.setdefault(status, []).append(f"`{code.value}`: {meaning}")
+    return {status: {"description": "; ".join(lines), "model": ErrorAnswer} for status, lines in texts.items()}

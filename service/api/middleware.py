@@ -1,0 +1,119 @@
+"""Pure ASGI middleware: what holds for every request, whatever its route."""
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.errors import ApiError, Code, error_response
+from service.record import RequestRecord
+
+log = logging.getLogger("odeserve")
+
+SMALL_BODY = 65536
+"""Bytes that may arrive unread without costing the connection."""
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+class RequestContext:
+    """Gives each request an id and a record, turns a fault into a plain 500, and counts the request once."""
+
+    def __init__(self, app: ASGIApp, count: Callable[[RequestRecord], None]) -> None:
+        self._app = app
+        self._count = count
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        sent_id = Headers(scope=scope).get("x-request-id", "")
+        request_id = sent_id if _REQUEST_ID.fullmatch(sent_id) else uuid.uuid4().hex
+        record = RequestRecord(request_id, received=time.perf_counter())
+        scope.setdefault("state", {})["record"] = record
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except (ClientDisconnect, asyncio.CancelledError) as error:
+            record.status = "cancelled"
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        except Exception:
+            log.exception("request %s failed", request_id)
+            record.status = Code.INTERNAL.value
+            if not started:
+                fault = ApiError(Code.INTERNAL, "internal error; the log has it", {"request_id": request_id})
+                await error_response(fault)(scope, receive, send_with_id)
+        finally:
+            record.route = getattr(scope.get("route"), "path", "none")
+            self._count(record)
+
+
+class BodyLimits:
+    """A body that is too large or too slow is not read: ApiError in the handler that wanted it.
+
+    An answer given before a body of any size was read closes the connection, since the rest is never wanted.
+    """
+
+    def __init__(self, app: ASGIApp, most_bytes: int, seconds: float) -> None:
+        self._app = app
+        self._most_bytes = most_bytes
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        announced = headers.get("content-length", "0")
+        expected = int(announced) if announced.isdecimal() else 0
+        chunked = "transfer-encoding" in headers
+        complete = expected == 0 and not chunked
+        read, begun, deadline = 0, False, 0.0
+
+        async def limited_receive() -> Message:
+            nonlocal complete, read, begun, deadline
+            if complete:
+                return await receive()
+            if expected > self._most_bytes:
+                raise self._too_large()
+            if not begun:
+                begun, deadline = True, asyncio.get_running_loop().time() + self._seconds
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise ApiError(
+                    Code.BODY_TIMEOUT, f"the body did not arrive within {self._seconds:g} s", {"bytes": read}
+                ) from None
+            read += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
+            if read > self._most_bytes:
+                raise self._too_large()
+            return message
+
+        async def closing_send(message: Message) -> None:
+            unwanted = begun or chunked or expected > SMALL_BODY
+            if message["type"] == "http.response.start" and unwanted and not complete:
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        await self._app(scope, limited_receive, closing_send)
+
+    def _too_large(self) -> ApiError:
+        megabytes = self._most_bytes / 2**20
+        return ApiError(Code.TOO_LARGE, f"the body is above {megabytes:g} MiB", {"limit_bytes": self._most_bytes})

@@ -1,0 +1,144 @@
+"""Requests and answers as OpenAPI shows them. Shapes and ranges are the model's own: see GET /models/{name}."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+ItemStatus = Literal["ok", "max_nfe", "dt_min", "non_finite"]
+
+
+class CalibratedError(BaseModel):
+    """Error of the answer measured at this method and tolerance: 99 % of calibration items stayed within `p99`."""
+
+    p99: float
+    unit: Literal["logit", "nat", "output"]
+
+
+class Solver(BaseModel):
+    """What solving an item took. `error_estimate` is a sum of local errors in state units, not a bound."""
+
+    method: str
+    rtol: float
+    atol: float
+    nfe: int
+    accepted: int
+    rejected: int
+    error_estimate: float
+    calibrated_error: CalibratedError | None
+
+
+class Timing(BaseModel):
+    """Milliseconds: waiting for a solver thread, solving, and from arrival to answer."""
+
+    queue: float
+    solve: float
+    total: float
+
+
+class _Item(BaseModel):
+    status: ItemStatus
+    solver: Solver
+
+
+class Classification(_Item):
+    """One image; the answer fields are null where the status is not ok.
+
+    `stable`: the winner's lead exceeds the calibrated p99 error of that lead; null where that is not known.
+    """
+
+    label: str | None
+    index: int | None
+    probabilities: list[float] | None
+    stable: bool | None
+
+
+class Density(_Item):
+    """One point; log-density in nats, in the input's own units.
+
+    With trace=hutchinson the mean over the probes and its standard error; `solver.nfe` is their sum.
+    """
+
+    log_density: float | None
+    log_density_std_error: float | None = None
+
+
+class Drawn(_Item):
+    """What one sample took; the point itself is in `samples`."""
+
+
+class _Answer(BaseModel):
+    model: str
+    version: str
+    timing_ms: Timing
+
+
+class ClassifyAnswer(_Answer):
+    """Predictions in the order of the images."""
+
+    predictions: list[Classification]
+
+
+class DensityAnswer(_Answer):
+    """Predictions in the order of the points; `seed` is there with trace=hutchinson."""
+
+    predictions: list[Density]
+    seed: int | None = None
+
+
+class SampleAnswer(_Answer):
+    """`samples[i]` is a point, null where `predictions[i].status` is not ok; `seed` gives the same points again."""
+
+    samples: list[list[float] | None]
+    seed: int
+    predictions: list[Drawn]
+
+
+class ClassifyBody(BaseModel):
+    """One `image` or several `images`, each in the shape and range of the model's input."""
+
+    image: list[Any] | None = Field(default=None, examples=[[[0.0, 0.5], [1.0, 0.0]]])
+    images: list[list[Any]] | None = None
+
+
+class DensityBody(BaseModel):
+    """One `point` or several `points`."""
+
+    point: list[float] | None = None
+    points: list[list[float]] | None = Field(default=None, examples=[[[0.5, 1.0]]])
+
+
+class SampleBody(BaseModel):
+    """How many points to draw, and the seed; without one it is drawn and told in the answer."""
+
+    n: int = Field(ge=1, examples=[100])
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+
+
+class ModelEntry(BaseModel):
+    """One version of a model; `default`: it answers when a request names no model."""
+
+    name: str
+    version: str
+    task: str
+    default: bool
+    ready: bool
+
+
+class ModelList(BaseModel):
+    """Every model of this server."""
+
+    models: list[ModelEntry]
+
+
+class Error(BaseModel):
+    """`code` is one of a closed set; `details` depend on it."""
+
+    code: str
+    message: str
+    details: dict[str, Any]
+
+
+class ErrorAnswer(BaseModel):
+    """The body of every error."""
+
+    error: Error

@@ -1,0 +1,97 @@
+"""The ASGI app: parts put together, models loaded in the background."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api.context import Context, record_of
+from service.api.errors import ApiError, Code, error_response
+from service.api.middleware import BodyLimits, RequestContext
+from service.api.routes import PROGRAMS, SOLVE_CODES, prepare_bodies, router
+from service.metrics import Metrics
+from service.models import Models, load_models
+from service.record import RequestRecord
+from service.settings import Settings
+
+log = logging.getLogger("odeserve")
+
+DESCRIPTION = "Neural ordinary differential equations, with the solver's tolerance as a request parameter."
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The server as an ASGI app. `app.state.loading` is the task that loads the models; it holds the error if one
+    cannot be loaded, and whoever runs the app then ends the process.
+    """
+    context = Context(settings, Metrics(settings.backend))
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.loading = asyncio.create_task(_load(context))
+        yield
+        app.state.loading.cancel()
+        await asyncio.to_thread(context.runner.shutdown)
+
+    app = FastAPI(title="odeserve", description=DESCRIPTION, lifespan=lifespan, redirect_slashes=False)
+    app.state.context = context
+    app.include_router(router)
+    app.add_exception_handler(ApiError, _on_api_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+
+    def count(record: RequestRecord) -> None:
+        context.metrics.count(record, time.perf_counter() - record.received)
+
+    app.add_middleware(BodyLimits, most_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
+    app.add_middleware(RequestContext, count=count)
+    return app
+
+
+async def _load(context: Context) -> Models:
+    models = await asyncio.to_thread(load_models, context.settings)
+    for model in models:
+        methods = {method for program in model.programs.values() for method in program.spec.methods}
+        context.metrics.model_loaded(model.name, model.manifest.version, model.manifest.task, sorted(methods))
+    for route, program in PROGRAMS.items():
+        after = ("ok", "partial", Code.INVALID_INPUT.value, Code.SOLVER_FAILED.value, Code.TOO_LARGE.value)
+        context.metrics.expect(route, models.with_program(program), after)
+        before = set(SOLVE_CODES) - {Code.SOLVER_FAILED}
+        context.metrics.expect(route, ["none"], sorted(code.value for code in before))
+    prepare_bodies(models, context.settings.max_items)
+    context.loaded = models
+    return models
+
+
+async def _on_api_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)  # noqa: S101 - how Starlette calls it, told to the type checker
+    record_of(request).status = error.code.value
+    return error_response(error)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """Starlette's own answers: unknown path, wrong method."""
+    assert isinstance(error, HTTPException)  # noqa: S101
+    path = f"{request.url.path:.200}"
+    if error.status_code == 404:
+        return await _on_api_error(request, ApiError(Code.NOT_FOUND, f"no path {path}; see /docs"))
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        message = f"{request.method:.20} {path}: expected {allowed}"
+        return await _on_api_error(
+            request, ApiError(Code.METHOD_NOT_ALLOWED, message, {"allowed": allowed.split(", ")}, {"Allow": allowed})
+        )
+    return await _on_api_error(request, ApiError(Code.INVALID_INPUT, str(error.detail)))
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    first = error.errors()[0]
+    field = ".".join(map(str, first["loc"]))
+    return await _on_api_error(request, ApiError(Code.INVALID_INPUT, f"{field}: {first['msg']}", {"field": field}))

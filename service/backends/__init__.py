@@ -1,0 +1,1 @@
+"""Ways to run a program: each module makes steppers of one kind."""

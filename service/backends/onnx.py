@@ -1,0 +1,85 @@
+"""Programs as exported ONNX graphs, run by ONNX Runtime on one thread each."""
+
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+from node_model.errors import ArtifactError
+from node_model.manifest import Manifest, ProgramSpec, verified_bytes
+from service.engine.stepper import Array, Carried, Limits, Stepped
+
+STEP_INPUTS = (*(f"{name}_in" for name in Carried._fields), *Limits._fields)
+STEP_OUTPUTS = (*Carried._fields, "status", "ratio", "err_norm")
+START_INPUTS = ("y", "t", "t_end", "max_nfe")
+START_OUTPUTS = ("f", "nfe", "status")
+
+ERRORS_ONLY = 3
+
+
+class OnnxStepper:
+    """The four graphs of a program. One session per graph serves all threads: `run` is thread-safe."""
+
+    def __init__(self, directory: Path, manifest: Manifest, program: str) -> None:
+        """Load the graphs from the very bytes whose hash was checked.
+
+        Errors: ArtifactError naming the file that is missing, altered, no graph, or has other inputs than expected.
+        """
+        self._spec = spec = manifest.programs[program]
+        graphs = spec.graphs
+        args = tuple(arg.name for arg in spec.args)
+        self._step_inputs = (*STEP_INPUTS, *args)
+        self._start_inputs = (*START_INPUTS, *args)
+        self._outputs = [output.name for output in spec.outputs]
+
+        def load(name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
+            return _session(directory / name, verified_bytes(directory, manifest, name), inputs, outputs)
+
+        self._encode = load(graphs.encode, (spec.input.name,), ("y",))
+        self._start = load(graphs.start, self._start_inputs, START_OUTPUTS)
+        self._decode = load(graphs.decode, ("y",), tuple(self._outputs))
+        self._steps = {method: load(name, self._step_inputs, STEP_OUTPUTS) for method, name in graphs.step.items()}
+
+    @property
+    def spec(self) -> ProgramSpec:
+        return self._spec
+
+    def encode(self, inputs: Array) -> Array:
+        y: Array = self._encode.run(("y",), {self._spec.input.name: inputs})[0]
+        return y
+
+    def start(
+        self, y: Array, t: Array, t_end: Array, max_nfe: Array, args: tuple[Array, ...]
+    ) -> tuple[Array, Array, Array]:
+        feed = dict(zip(self._start_inputs, (y, t, t_end, max_nfe, *args), strict=True))
+        f, nfe, status = self._start.run(START_OUTPUTS, feed)
+        return f, nfe, status
+
+    def step(self, method: str, carried: Carried, limits: Limits, args: tuple[Array, ...]) -> Stepped:
+        feed = dict(zip(self._step_inputs, (*carried, *limits, *args), strict=True))
+        outputs = self._steps[method].run(STEP_OUTPUTS, feed)
+        return Stepped(Carried(*outputs[:-3]), *outputs[-3:])
+
+    def decode(self, y: Array) -> tuple[Array, ...]:
+        return tuple(self._decode.run(self._outputs, {"y": y}))
+
+
+def _session(path: Path, content: bytes, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
+    options = onnxruntime.SessionOptions()
+    # A shard is a thread of its own: threads inside a session would only fight for the same cores.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = ERRORS_ONLY
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime has an exception class of its own for each status, without a base
+        raise ArtifactError(f"{path}: no graph that ONNX Runtime can load: {str(error).splitlines()[0]}") from error
+    found = [{value.name for value in values} for values in (session.get_inputs(), session.get_outputs())]
+    if found != [set(inputs), set(outputs)]:
+        raise ArtifactError(
+            f"{path}: expected inputs {', '.join(inputs)} and outputs {', '.join(outputs)}; "
+            f"got {', '.join(sorted(found[0]))} and {', '.join(sorted(found[1]))}"
+        )
+    return session

@@ -1,0 +1,94 @@
+"""The calibration table read: what a tolerance costs, how wrong its answer is, and what follows for a solve."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+from node_model.manifest import CalibrationRow, ProgramSpec
+
+LEAST_MAX_NFE = 200
+MAX_NFE_FACTOR = 10
+AUTO_ERROR_FACTOR = 1.25
+"""A method is good enough for `auto` while its error is at most this many times that of the reference method."""
+REFERENCE_METHOD = "dopri5"
+UNCALIBRATED_STEPS = 10
+
+
+class CostTable:
+    """Measured cells of one program. Between rows errors come from the looser row, NFE from both, in the logarithm."""
+
+    def __init__(self, spec: ProgramSpec) -> None:
+        self._spec = spec
+        cells = spec.calibration.rows if spec.calibration else ()
+        self._rows: dict[str, Sequence[CalibrationRow]] = {
+            method: sorted((r for r in cells if r.method == method and r.skipped is None), key=lambda r: r.tol)
+            for method in spec.methods
+        }
+
+    @property
+    def unit(self) -> str | None:
+        """Unit of the errors; None without calibration."""
+        return self._spec.calibration.unit if self._spec.calibration else None
+
+    def first_dt(self, method: str, tol: float) -> float:
+        """Magnitude of the first attempt: from the row at `tol`, or the next tighter one. Units: the field's time."""
+        measured = [row for row in self._rows[method] if row.first_dt]
+        tighter = [row.first_dt for row in measured if row.tol <= tol and row.first_dt]
+        if tighter:
+            return tighter[-1]
+        if measured and measured[0].first_dt:
+            return measured[0].first_dt
+        start, end = self._spec.interval
+        return abs(end - start) / UNCALIBRATED_STEPS
+
+    def nfe_mean(self, method: str, tol: float) -> float | None:
+        """Expected NFE of an item; None tighter than anything measured."""
+        return self._interpolated([(row.tol, row.nfe_mean) for row in self._rows[method]], tol)
+
+    def nfe_p99(self, method: str, tol: float) -> float | None:
+        """NFE that 99 % of items stay within; None tighter than anything measured."""
+        return self._interpolated([(row.tol, row.nfe_p99) for row in self._rows[method]], tol)
+
+    def max_nfe(self, method: str, tol: float, cap: int) -> int:
+        """Budget of a request that names none."""
+        expected = self.nfe_p99(method, tol)
+        return cap if expected is None else min(max(math.ceil(MAX_NFE_FACTOR * expected), LEAST_MAX_NFE), cap)
+
+    def error_p99(self, method: str, tol: float) -> float | None:
+        """Error of the answer that 99 % of items stay within, in `unit`; None where nothing was measured."""
+        row = self._looser_row(method, tol)
+        return row.error_p99 if row else None
+
+    def margin_error_p99(self, method: str, tol: float) -> float | None:
+        """The same for the difference of the two largest logits."""
+        row = self._looser_row(method, tol)
+        return row.margin_error_p99 if row else None
+
+    def cheapest_method(self, rtol: float, atol: float) -> str:
+        """What `method=auto` means: the least mean NFE among methods about as accurate as the reference method."""
+        methods = list(self._spec.methods)
+        reference = REFERENCE_METHOD if REFERENCE_METHOD in methods else methods[0]
+        bound = self.error_p99(reference, max(rtol, atol))
+        if bound is None:
+            return reference
+        costs = {}
+        for method in methods:
+            error, nfe = self.error_p99(method, max(rtol, atol)), self.nfe_mean(method, min(rtol, atol))
+            if error is not None and nfe is not None and error <= AUTO_ERROR_FACTOR * bound:
+                costs[method] = nfe
+        return min(costs, key=costs.__getitem__, default=reference)
+
+    def _looser_row(self, method: str, tol: float) -> CalibrationRow | None:
+        return next((row for row in self._rows[method] if row.tol >= tol), None)
+
+    @staticmethod
+    def _interpolated(points: list[tuple[float, float | None]], tol: float) -> float | None:
+        """Log NFE over log tol, constant on the loose side. Points: ascending in tol."""
+        known = [(math.log(at), math.log(nfe)) for at, nfe in points if nfe]
+        at = math.log(tol)
+        if not known or at < known[0][0]:
+            return None
+        for (x0, y0), (x1, y1) in itertools.pairwise(known):
+            if at <= x1:
+                return math.exp(y0 + (y1 - y0) * (at - x0) / (x1 - x0))
+        return math.exp(known[-1][1])

@@ -1,0 +1,147 @@
+"""The models a server has: artifacts found, checked, loaded, warmed, and looked up by `name` or `name@version`."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from node_model.errors import ArtifactError
+from node_model.manifest import MANIFEST, Manifest, ProgramSpec, read_manifest
+from service.backends.onnx import OnnxStepper
+from service.engine.cost import CostTable
+from service.engine.stepper import Stepper
+from service.engine.width import example, measured_lanes, step_seconds
+from service.settings import Settings
+
+log = logging.getLogger("odeserve")
+
+
+class UnknownModelError(LookupError):
+    """No loaded model has the name."""
+
+
+@dataclass(frozen=True)
+class LoadedProgram:
+    """A program ready to solve; `lanes` is the width of its steps on this machine."""
+
+    stepper: Stepper
+    cost: CostTable
+    lanes: int
+
+    @property
+    def spec(self) -> ProgramSpec:
+        """What the artifact says of it."""
+        return self.stepper.spec
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """One version of a model."""
+
+    manifest: Manifest
+    programs: dict[str, LoadedProgram]
+
+    @property
+    def name(self) -> str:
+        """Without the version."""
+        return self.manifest.name
+
+
+class Models:
+    """Loaded models. `name` means the highest version."""
+
+    def __init__(self, loaded: Iterable[LoadedModel], defaults: tuple[str, ...]) -> None:
+        self._versions: dict[str, dict[str, LoadedModel]] = {}
+        for model in sorted(loaded, key=lambda m: (m.name, int(m.manifest.version))):
+            self._versions.setdefault(model.name, {})[model.manifest.version] = model
+        self._defaults = defaults
+
+    def __iter__(self) -> Iterator[LoadedModel]:
+        for versions in self._versions.values():
+            yield from versions.values()
+
+    @property
+    def names(self) -> list[str]:
+        """Without versions, in order."""
+        return list(self._versions)
+
+    def find(self, wanted: str) -> LoadedModel:
+        """The model for `name` or `name@version`. Errors: UnknownModelError, its message names the known ones."""
+        name, _, version = wanted.partition("@")
+        versions = self._versions.get(name)
+        if versions is None:
+            raise UnknownModelError(f"no model {wanted[:80]!r}; known are {', '.join(self.names)}")
+        if "@" not in wanted:
+            return list(versions.values())[-1]
+        if version not in versions:
+            raise UnknownModelError(f"no version {version[:80]!r} of {name}; known are {', '.join(versions)}")
+        return versions[version]
+
+    def with_program(self, program: str) -> list[str]:
+        """Names of the models whose highest version has a program."""
+        return [name for name in self._versions if program in self.find(name).programs]
+
+    def default_for(self, program: str) -> LoadedModel | None:
+        """Who answers for a program when no model is named: the first of the defaults that has it, or the only one."""
+        able = self.with_program(program)
+        chosen = [name for name in self._defaults if name.partition("@")[0] in able] or (able if len(able) == 1 else [])
+        return self.find(chosen[0]) if chosen else None
+
+    def is_default(self, model: LoadedModel) -> bool:
+        """Whether the model answers for one of its programs without being named."""
+        return any(self.default_for(program) is model for program in model.programs)
+
+
+def find_artifacts(settings: Settings) -> list[Path]:
+    """Directories `<models_dir>/<name>/<version>` that the settings ask for, in order.
+
+    Errors: ArtifactError when a wanted model is not there, or nothing is.
+    """
+    found = sorted(path.parent for path in settings.models_dir.glob(f"[!.]*/[!.]*/{MANIFEST}"))
+    if not found:
+        raise ArtifactError(f"{settings.models_dir}: no artifact here; expected <model>/<version>/{MANIFEST}")
+    if "*" in settings.models:
+        return found
+    chosen = []
+    for wanted in settings.models:
+        fitting = [path for path in found if wanted in (path.parent.name, f"{path.parent.name}@{path.name}")]
+        if not fitting:
+            known = ", ".join(f"{path.parent.name}@{path.name}" for path in found)
+            raise ArtifactError(f"{settings.models_dir}: no artifact {wanted!r}; there are {known}")
+        chosen += fitting
+    return sorted(set(chosen))
+
+
+def load_models(settings: Settings) -> Models:
+    """Load, check, warm and measure every model that the settings ask for.
+
+    Errors: ArtifactError naming the file that is wrong.
+    """
+    return Models([load_model(path, settings.lanes) for path in find_artifacts(settings)], settings.default_models)
+
+
+def load_model(directory: Path, lanes: int | None = None) -> LoadedModel:
+    """One artifact; the width of its steps is measured unless `lanes` is given. Errors: as load_models."""
+    manifest = read_manifest(directory)
+    if (manifest.name, manifest.version) != directory.resolve().parts[-2:]:
+        raise ArtifactError(f"{directory / MANIFEST}: is {manifest.name}@{manifest.version}, not what its folder says")
+    programs = {}
+    for name in manifest.programs:
+        stepper = OnnxStepper(directory, manifest, name)
+        programs[name] = LoadedProgram(stepper, CostTable(stepper.spec), _warmed(stepper, directory, lanes))
+        log.info("%s@%s %s: %d lanes", manifest.name, manifest.version, name, programs[name].lanes)
+    return LoadedModel(manifest, programs)
+
+
+def _warmed(stepper: Stepper, directory: Path, lanes: int | None) -> int:
+    """Run each graph once, then choose the width by the dearest method."""
+    methods = stepper.spec.methods
+    try:
+        stepper.decode(stepper.encode(example(stepper.spec.input, 1)))
+        seconds = {method: step_seconds(stepper, method, lanes or 1) for method in methods}
+        dearest = max(seconds, key=seconds.__getitem__)
+        return lanes or measured_lanes(lambda width: step_seconds(stepper, dearest, width))
+    except ArtifactError:
+        raise
+    except Exception as error:  # a graph of other shapes than its manifest says fails here, with the backend's error
+        raise ArtifactError(f"{directory}: a graph does not run: {str(error).splitlines()[0]}") from error

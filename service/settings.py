@@ -1,0 +1,69 @@
+"""Settings of the server. The only reader of the environment."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "ODESERVE_"
+
+Names = Annotated[tuple[str, ...], NoDecode]
+"""Comma-separated in the environment."""
+
+
+class SettingsError(ValueError):
+    """A variable of the environment is unknown or wrong; the message names it."""
+
+
+def available_cores() -> int:
+    """Cores this process may use, which in a container is less than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Settings(BaseSettings):
+    """Every setting with its default; the environment overrides it as ODESERVE_<NAME>."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    models_dir: Path = Field(default=Path("checkpoints"), description="folder of artifacts, <model>/<version>/")
+    models: Names = Field(default=("*",), description="which to load: * or names, each with or without @version")
+    default_models: Names = Field(
+        default=("odenet-mnist", "cnf-two-moons"), description="who answers when a request names no model"
+    )
+    backend: Literal["onnx"] = "onnx"
+    shards: int = Field(default_factory=lambda: min(available_cores(), 4), ge=1, le=256, description="solver threads")
+    lanes: int | None = Field(default=None, ge=1, le=65536, description="rows in one step; measured when not set")
+    max_body_mb: float = Field(default=16, gt=0, description="largest request body, MiB")
+    max_items: int = Field(default=20_000, ge=1, description="most items (rows of the solver) in a request")
+    max_nfe: int = Field(default=10_000, ge=1, description="most field evaluations an item may use")
+    body_seconds: float = Field(default=30, gt=0, description="time in which a body must arrive")
+    keep_alive_seconds: int = Field(default=75, ge=0, description="how long an idle connection is kept")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("models", "default_models", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Bytes."""
+        return int(self.max_body_mb * 2**20)
+
+
+def read_settings() -> Settings:
+    """Settings of this process's environment.
+
+    Errors: SettingsError naming the variable that is unknown or has a wrong value.
+    """
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+    if unknown:
+        raise SettingsError(f"{', '.join(unknown)}: unknown setting; known are {', '.join(sorted(known))}")
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = (f"{PREFIX}{e['loc'][0]}".upper() + f": {e['msg']}, got {e['input']!r}" for e in error.errors())
+        raise SettingsError("; ".join(wrong)) from error

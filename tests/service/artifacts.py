@@ -1,0 +1,94 @@
+"""Tiny artifacts for tests: untrained networks, one method, a made-up calibration table."""
+
+import fcntl
+from pathlib import Path
+
+from node_model.manifest import (
+    Calibration,
+    CalibrationRow,
+    Manifest,
+    PartSpec,
+    ProgramSpec,
+    Provenance,
+    TolLimits,
+    sha256_of,
+    write_manifest,
+)
+
+METHOD = "bosh3"
+DIGITS, CLOUD, RAW = "tiny-digits", "tiny-cloud", "tiny-raw"
+
+
+def calibration(unit):
+    def row(tol, nfe, error, first_dt):
+        return CalibrationRow(
+            method=METHOD,
+            tol=tol,
+            nfe_mean=nfe,
+            nfe_p50=nfe,
+            nfe_p99=2 * nfe,
+            error_rms=error / 2,
+            error_p99=error,
+            margin_error_p99=error if unit == "logit" else None,
+            first_dt=first_dt,
+        )
+
+    rows = (row(0.1, 7, 1e-3, 0.5), row(0.01, 14, 1e-4, 0.25), row(0.001, 28, 1e-5, 0.1), row(0.0001, 56, 1e-6, 0.05))
+    return Calibration(unit=unit, metric="none", data="made up", items=1, reference="none", command="none", rows=rows)
+
+
+def write_artifact(root, model, name, task, calibrated=True, version="1"):
+    from node_model.export import export_program, method_specs  # torch takes a second
+
+    directory = root / name / version
+    directory.mkdir(parents=True)
+    programs = {}
+    for program in model.programs():
+        unit = {"classify": "logit", "sample": "output"}.get(program.name, "nat")
+        programs[program.name] = ProgramSpec(
+            graphs=export_program(program, directory, (METHOD,)),
+            input=program.input,
+            outputs=program.outputs,
+            args=program.args,
+            interval=program.interval,
+            parts=tuple(PartSpec(name=part, size=size) for part, size in program.part_sizes.items()),
+            methods=method_specs((METHOD,)),
+            tol=TolLimits(tightest=1e-4, loosest=1e-1, default=1e-2),
+            calibration=calibration(unit) if calibrated else None,
+        )
+    files = [str(path.relative_to(directory)) for path in sorted(directory.rglob("*.onnx"))]
+    manifest = Manifest(
+        name=name,
+        version=version,
+        task=task,
+        state_dtype="float32",
+        architecture={},
+        parameters=1,
+        programs=programs,
+        labels=tuple("abcd") if task == "classify" else None,
+        provenance=Provenance(data="none", data_sha256={"x": "0" * 64}, seed=0, command="none", epochs=0, date="none"),
+        sha256={file: sha256_of(directory / file) for file in files},
+    )
+    write_manifest(directory, manifest)
+
+
+def tiny_models(root: Path) -> Path:
+    """Folder with a classifier and two 3-D flows, one of them not calibrated; made once, whoever asks first."""
+    root.mkdir(exist_ok=True)
+    with (root / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / ".done").exists():
+            import torch
+
+            from node_model.cnf import CNF, CNFConfig
+            from node_model.odenet import ODENet, ODENetConfig
+
+            torch.manual_seed(0)
+            digits = ODENet(ODENetConfig(image_size=8, channels=4, classes=4))
+            write_artifact(root, digits, DIGITS, "classify")
+            cloud = CNF(CNFConfig(mean=(0.0, 1.0, 0.0), std=(1.0, 2.0, 0.5), hidden=(8, 8)))
+            write_artifact(root, cloud, CLOUD, "density")
+            flat = CNF(CNFConfig(mean=(0.0, 0.0), std=(1.0, 1.0), hidden=(4,)))
+            write_artifact(root, flat, RAW, "density", calibrated=False)
+            (root / ".done").touch()
+    return root

@@ -1,0 +1,196 @@
+"""odetrain: training, from the shell."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from node_model.manifest import Manifest
+from training.config import RunConfig
+
+app = typer.Typer(no_args_is_help=True, help="Train neural ODEs and make artifacts that odeserve serves.")
+
+DataDir = Annotated[Path | None, typer.Option(help="Folder with the data files; default ODETRAIN_DATA, else download.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped, bit for bit.")]
+RunName = Annotated[str | None, typer.Option("--name", help="Folder under ODETRAIN_RUNS (default runs/).")]
+
+
+_CONSOLE = Console()
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """What a user can put right is said in a line; anything else keeps its traceback."""
+    try:
+        yield
+    except (ValueError, OSError, FloatingPointError) as error:
+        raise SystemExit(f"odetrain: {error}") from error
+
+
+def calibration_tables(manifest: Manifest) -> Iterator[Table]:
+    """A table per program: what each tolerance costs and how wrong it is."""
+    columns = ("nfe_mean", "nfe_p50", "nfe_p99", "error_rms", "error_p99", "metric", "agreement", "first_dt")
+    for name, program in manifest.programs.items():
+        if program.calibration is None:
+            continue
+        table = Table("method", "tol", *columns, title=f"{manifest.name} {name}, errors in {program.calibration.unit}")
+        for row in program.calibration.rows:
+            values = [getattr(row, column) for column in columns]
+            cells = ["-" if value is None else f"{value:.4g}" for value in values]
+            table.add_row(row.method, f"{row.tol:.0e}", *cells)
+        yield table
+
+
+def _run(config: RunConfig, name: str, data_dir: Path | None, resume: bool) -> None:
+    # torch takes a second to import, which --help should not wait for
+    from training.loop import runs_root, train
+    from training.runs import build_task
+
+    with _one_line_errors():
+        run = runs_root() / name
+        scores = train(build_task(config, data_dir), config, run, resume=resume)
+    typer.echo(f"{run}: " + ", ".join(f"{key} {value:.4g}" for key, value in scores.items()))
+    typer.echo(f"next: odetrain export {run} --name {name}")
+
+
+@app.command()
+def odenet(
+    data: Annotated[str, typer.Option(help="mnist, fashion-mnist or digits.")],
+    name: RunName = None,
+    epochs: Annotated[int, typer.Option(min=1)] = 5,
+    batch_size: Annotated[int, typer.Option(min=1)] = 128,
+    learning_rate: Annotated[float, typer.Option(min=0)] = 2e-3,
+    channels: Annotated[int, typer.Option(min=1)] = 64,
+    method: Annotated[str, typer.Option(help="Runge-Kutta method of both solves.")] = "bosh3",
+    tol: Annotated[float, typer.Option(help="rtol and atol of both solves.")] = 1e-2,
+    seed: int = 0,
+    threads: Annotated[int, typer.Option(min=1)] = 2,
+    device: str = "cpu",
+    data_dir: DataDir = None,
+    resume: Resume = False,
+) -> None:
+    """Train an ODE-Net classifier by the adjoint method.
+
+    Example: odetrain odenet --data digits --epochs 15 --channels 32
+    """
+    config = RunConfig(
+        family="odenet",
+        data=data,
+        seed=seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        method=method,
+        tol=tol,
+        channels=channels,
+        threads=threads,
+        device=device,
+    )
+    _run(config, name or f"odenet-{data}", data_dir, resume)
+
+
+@app.command()
+def cnf(
+    data: Annotated[str, typer.Option(help="two-moons, pinwheel, 8gaussians, checkerboard, or a .npy or .csv file.")],
+    name: RunName = None,
+    epochs: Annotated[int, typer.Option(min=1, help="An epoch of a toy is 100,000 fresh points.")] = 15,
+    batch_size: Annotated[int, typer.Option(min=1)] = 512,
+    learning_rate: Annotated[float, typer.Option(min=0)] = 3e-3,
+    hidden: Annotated[str, typer.Option(help="Widths of the hidden layers.")] = "64,64,64",
+    method: Annotated[str, typer.Option(help="Runge-Kutta method of both solves.")] = "dopri5",
+    tol: Annotated[float, typer.Option(help="rtol and atol of both solves.")] = 1e-4,
+    seed: int = 0,
+    threads: Annotated[int, typer.Option(min=1)] = 2,
+    device: str = "cpu",
+    data_dir: DataDir = None,
+    resume: Resume = False,
+) -> None:
+    """Train a continuous normalizing flow by the adjoint method.
+
+    Example: odetrain cnf --data two-moons
+    """
+    config = RunConfig(
+        family="cnf",
+        data=data,
+        seed=seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        method=method,
+        tol=tol,
+        hidden=tuple(int(width) for width in hidden.split(",")),
+        threads=threads,
+        device=device,
+    )
+    _run(config, name or f"cnf-{Path(data).stem}", data_dir, resume)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Run directory, for instance runs/odenet-mnist.")],
+    name: Annotated[str | None, typer.Option(help="Model name; default the run's.")] = None,
+    version: Annotated[str, typer.Option("--version", help="A whole number.")] = "1",
+    out: Annotated[Path, typer.Option(help="Folder of artifacts.")] = Path("checkpoints"),
+    data_dir: DataDir = None,
+) -> None:
+    """Write the artifact of a run: weights, graphs, manifest. Then `odetrain calibrate` it.
+
+    Example: odetrain export runs/odenet-mnist
+    """
+    from training.artifact import export_run
+
+    with _one_line_errors():
+        directory = export_run(run, name or run.name, version, out, data_dir)
+    typer.echo(f"{directory}: written\nnext: odetrain calibrate {directory}")
+
+
+@app.command()
+def calibrate(
+    artifact: Annotated[Path, typer.Argument(help="Artifact directory, for instance checkpoints/odenet-mnist/1.")],
+    items: Annotated[int, typer.Option(min=100, help="How many held-back items to measure on.")] = 5_000,
+    threads: Annotated[int, typer.Option(min=1)] = 2,
+    data_dir: DataDir = None,
+) -> None:
+    """Measure what each tolerance costs and how wrong it is, and write the table into the manifest.
+
+    Example: odetrain calibrate checkpoints/odenet-mnist/1
+    """
+    from training.calibrate import calibrate as measure
+
+    command = f"odetrain calibrate {artifact} --items {items}"
+    with _one_line_errors():
+        manifest = measure(artifact, items=items, data_dir=data_dir, threads=threads, command=command)
+    for line in calibration_tables(manifest):
+        _CONSOLE.print(line)
+
+
+@app.command()
+def evaluate(
+    artifact: Annotated[Path, typer.Argument(help="Artifact directory, for instance checkpoints/odenet-mnist/1.")],
+    tol: Annotated[list[float] | None, typer.Option(help="rtol and atol; may be repeated.")] = None,
+    method: str = "dopri5",
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first items of the test set.")] = None,
+    write: Annotated[bool, typer.Option("--record", help="Write the scores into the manifest.")] = False,
+    threads: Annotated[int, typer.Option(min=1)] = 2,
+    data_dir: DataDir = None,
+) -> None:
+    """Score an artifact on its test set, through its exported graphs.
+
+    Example: odetrain evaluate checkpoints/odenet-mnist/1 --tol 1e-2 --tol 1e-5 --record
+    """
+    from training.evaluate import evaluate as score
+    from training.evaluate import record
+
+    with _one_line_errors():
+        for one in tol or [1e-2]:
+            scores = score(artifact, tol=one, method=method, limit=limit, data_dir=data_dir, threads=threads)
+            measured = "  ".join(f"{key} {value:.5g}" for key, value in scores.metrics.items())
+            typer.echo(f"tol {one:g} {method}: {measured}  NFE {scores.nfe_mean:.1f}  ({scores.items} items)")
+            if scores.failed:
+                typer.echo(f"  {scores.failed} items did not reach the end of the interval", err=True)
+            if write:
+                record(artifact, scores, one, method)

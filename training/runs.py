@@ -1,0 +1,30 @@
+"""From a config to its task, and from a run directory back to its trained model."""
+
+from pathlib import Path
+
+import torch
+
+from training.config import RunConfig
+from training.data import load_images, load_points
+from training.loop import CONFIG, load_weights
+from training.tasks import ClassifyTask, DensityTask
+
+
+def build_task(config: RunConfig, data_dir: Path | None) -> ClassifyTask | DensityTask:
+    """The task of a config, its weights freshly drawn from the seed."""
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    if config.family == "odenet":
+        return ClassifyTask(config, load_images(config.data, data_dir))
+    return DensityTask(config, load_points(config.data, config.seed))
+
+
+def trained_task(run: Path, data_dir: Path | None) -> ClassifyTask | DensityTask:
+    """The task of a run directory with the weights it last saved.
+
+    Errors: FileNotFoundError when the directory holds no run or nothing was saved yet.
+    """
+    task = build_task(RunConfig.read(run / CONFIG), data_dir)
+    load_weights(run, task.model)
+    task.model.eval()
+    return task
