@@ -21,7 +21,7 @@ SECONDS = [1e-4 * 2**k for k in range(18)]
 NFE = sorted({round(4 * math.sqrt(2) ** k) for k in range(21)})
 
 # A time of creation beside every counter would double the lines of a scrape, and nothing reads it.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:

@@ -27,7 +27,10 @@ class IController:
 
         Shapes: ratio, last_accepted [lane] -> [lane].
         """
-        factor = (self.safety * ratio ** (-1.0 / order)).clamp(self.shrink, self.grow)
+        # Tensors, because a Python number would be written to an exported graph in float32.
+        safety, exponent = ratio.new_tensor(self.safety), ratio.new_tensor(-1.0 / order)
+        shrink, grow = ratio.new_tensor(self.shrink), ratio.new_tensor(self.grow)
+        factor = (safety * ratio**exponent).clamp(shrink, grow)
         return torch.where(last_accepted, factor, factor.clamp(max=1.0))
 
 

@@ -14,7 +14,12 @@ def _combine(weights: Row, stages: Sequence[Tensor]) -> Tensor | None:
     total: Tensor | None = None
     for weight, stage in zip(weights, stages, strict=False):
         if weight != 0:
-            total = weight * stage if total is None else torch.add(total, stage, alpha=weight)
+            if torch.compiler.is_exporting():
+                # A Python number would be written to the graph in float32.
+                term = torch.tensor(weight, dtype=stage.dtype, device=stage.device) * stage
+                total = term if total is None else total + term
+            else:
+                total = weight * stage if total is None else torch.add(total, stage, alpha=weight)
     return total
 
 
@@ -33,7 +38,7 @@ def rk_stages(
     for row, c in zip(tableau.a[1:], tableau.c[1:], strict=True):
         increment = _combine(row, stages)
         y1 = y if increment is None else y + width * increment
-        stages.append(field((t + c * h).to(y.dtype), y1, args))
+        stages.append(field((t + torch.tensor(c, dtype=h.dtype, device=h.device) * h).to(y.dtype), y1, args))
     if not tableau.fsal:
         increment = _combine(tableau.b, stages)
         y1 = y if increment is None else y + width * increment

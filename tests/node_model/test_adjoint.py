@@ -274,7 +274,7 @@ def test_a_failed_solve_says_which_lane_where_and_what_to_do():
 
     with pytest.raises(SolveFailedError, match=r"1 of 3 lanes .* lane 1 ended non_finite at t = 0 after 2 evaluations"):
         odeint(field, y0, t, rtol=torch.full((3,), 1e-3))
-    with pytest.raises(SolveFailedError, match="max_nfe.*raise max_nfe or loosen tol"):
+    with pytest.raises(SolveFailedError, match=r"max_nfe.*raise max_nfe or loosen tol"):
         odeint(lambda t, y: -y, y0, t, max_nfe=20)
 
 
