@@ -45,7 +45,7 @@ def rebuild(manifest: Manifest) -> Model:
 def save_weights(model: Model, directory: Path) -> None:
     """Write `weights.safetensors`."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    safetensors.torch.save_file(tensors, directory / WEIGHTS)
+    (directory / WEIGHTS).write_bytes(safetensors.torch.save(tensors))
 
 
 def load_model(directory: Path) -> tuple[Manifest, Model]:

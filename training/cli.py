@@ -75,7 +75,7 @@ def odenet(
 ) -> None:
     """Train an ODE-Net classifier by the adjoint method.
 
-    Example: odetrain odenet --data digits --epochs 15 --channels 32
+    Example: odetrain odenet --data digits --epochs 6 --channels 16 --batch-size 32 --learning-rate 0.01
     """
     config = RunConfig(
         family="odenet",

@@ -29,10 +29,22 @@ def artifact(tmp_path_factory):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    odetrain("odenet", "--data", "digits", "--epochs", "8", "--channels", "8", "--batch-size", "32")
+    odetrain(
+        "odenet",
+        "--data",
+        "digits",
+        "--epochs",
+        "6",
+        "--channels",
+        "16",
+        "--batch-size",
+        "32",
+        "--learning-rate",
+        "0.01",
+    )
     odetrain("export", "runs/odenet-digits")
     directory = root / "checkpoints" / "odenet-digits" / "1"
-    table = odetrain("calibrate", str(directory), "--items", "200")
+    table = odetrain("calibrate", str(directory), "--items", "100")
     scores = odetrain("evaluate", str(directory), "--tol", "1e-2", "--tol", "1e-4", "--record")
     return directory, table, scores
 
@@ -42,7 +54,7 @@ def test_the_artifact_is_whole_and_says_where_it_comes_from(artifact):
     manifest = verify(directory)
     assert manifest.task == "classify"
     assert manifest.labels == tuple("0123456789")
-    assert manifest.provenance.command.startswith("odetrain odenet --data digits --epochs 8 --batch-size 32")
+    assert manifest.provenance.command.startswith("odetrain odenet --data digits --epochs 6 --batch-size 32")
     assert not [path for path in directory.rglob("*") if path.suffix not in {".json", ".safetensors", ".onnx", ""}]
     _, model = load_model(directory)
     assert manifest.parameters == sum(p.numel() for p in model.parameters())
