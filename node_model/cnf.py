@@ -120,7 +120,8 @@ class CNF(nn.Module):
 
 def standard_normal_log_density(x: Tensor) -> Tensor:
     """Nats. Shapes: [lane, dim] -> [lane]."""
-    return -0.5 * x.square().sum(-1) - 0.5 * x.shape[-1] * math.log(2 * math.pi)
+    # A tensor, because a Python number would be written to an exported graph in float32.
+    return -0.5 * x.square().sum(-1) - x.new_tensor(0.5 * x.shape[-1] * math.log(2 * math.pi))
 
 
 class _JointField(nn.Module):
@@ -205,7 +206,7 @@ class _LogDensity(nn.Module):
 
     def forward(self, y: Tensor) -> tuple[Tensor]:
         wide = y.to(torch.float64)
-        return (standard_normal_log_density(wide[:, :-1]) + wide[:, -1] + self.log_jacobian,)
+        return (standard_normal_log_density(wide[:, :-1]) + wide[:, -1] + wide.new_tensor(self.log_jacobian),)
 
 
 class _Unstandardise(nn.Module):

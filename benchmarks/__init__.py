@@ -1,0 +1,1 @@
+"""Benchmarks: each answers one question and names its rival and hardware."""
