@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from node_model.fields import TimeMLP
 from node_model.manifest import Normalisation, TensorSpec
 from node_model.program import Program
+from node_model.rows import row_sum
 from node_model.trace import exact_trace, hutchinson_trace
 from node_model.types import Args
 
@@ -121,7 +122,7 @@ class CNF(nn.Module):
 def standard_normal_log_density(x: Tensor) -> Tensor:
     """Nats. Shapes: [lane, dim] -> [lane]."""
     # A tensor, because a Python number would be written to an exported graph in float32.
-    return -0.5 * x.square().sum(-1) - x.new_tensor(0.5 * x.shape[-1] * math.log(2 * math.pi))
+    return -0.5 * row_sum(x.square()) - x.new_tensor(0.5 * x.shape[-1] * math.log(2 * math.pi))
 
 
 class _JointField(nn.Module):

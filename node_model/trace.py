@@ -5,6 +5,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from node_model.rows import row_sum
+
 
 class TangentField(Protocol):
     """A field that can push tangents forward; see TimeMLP.with_tangents."""
@@ -20,7 +22,7 @@ def exact_trace(field: TangentField, t: Tensor, x: Tensor) -> tuple[Tensor, Tens
     """
     basis = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)[None]
     f, jacobian = field.with_tangents(t, x, basis)
-    return f, (jacobian * basis).sum((1, 2))
+    return f, row_sum((jacobian * basis).flatten(1))
 
 
 def hutchinson_trace(field: TangentField, t: Tensor, x: Tensor, probe: Tensor) -> tuple[Tensor, Tensor]:
@@ -32,4 +34,4 @@ def hutchinson_trace(field: TangentField, t: Tensor, x: Tensor, probe: Tensor) -
     Source: Hutchinson 1990; Grathwohl et al. 2019 (FFJORD), section 3.1.
     """
     f, product = field.with_tangents(t, x, probe[:, None, :])
-    return f, (product[:, 0] * probe).sum(-1)
+    return f, row_sum(product[:, 0] * probe)

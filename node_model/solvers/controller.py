@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from node_model.rows import row_sum
 from node_model.types import Part
 
 
@@ -39,7 +40,7 @@ CONTROLLER = IController()
 
 def rms(x: Tensor) -> Tensor:
     """Root mean square over the last axis, as float64. Shapes: [lane, n] -> [lane]."""
-    return x.square().mean(-1).sqrt().to(torch.float64)
+    return (row_sum(x.square()) / x.shape[-1]).sqrt().to(torch.float64)
 
 
 def largest_rms(x: Tensor, parts: Sequence[Part]) -> Tensor:

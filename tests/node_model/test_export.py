@@ -56,20 +56,21 @@ def programs():
     """Programs by name, always with the same weights: the workers of xdist share the exported files."""
     torch.manual_seed(20)
     classifier = ODENet(ODENetConfig(image_size=8, channels=8))
-    plane = CNF(CNFConfig(mean=(0.1, -0.2), std=(1.5, 0.8), hidden=(16, 16))).double()
-    space = CNF(CNFConfig(mean=(0.1, -0.2, 0.4), std=(1.5, 0.8, 1.0), hidden=(16, 16)))
+    # Three and five numbers a row are the hard case: SIMD lanes then begin elsewhere in every row.
+    exact = CNF(CNFConfig(mean=(0.1, -0.2, 0.4), std=(1.5, 0.8, 1.0), hidden=(16, 16))).double()
+    estimated = CNF(CNFConfig(mean=(0.1, -0.2, 0.4, 0.0, 1.0), std=(1.5, 0.8, 1.0, 2.0, 0.5), hidden=(16, 16)))
     with torch.no_grad():
-        for model in (plane, space):
+        for model in (exact, estimated):
             for parameter in model.parameters():
                 parameter.mul_(3)
     return {
         "odenet": (classifier.programs()[0], "bosh3"),
-        "cnf-2d-float64": (plane.programs()[0], "dopri5"),
-        "cnf-3d-hutchinson": (space.programs()[2], "tsit5"),
+        "cnf-float64": (exact.programs()[0], "dopri5"),
+        "cnf-hutchinson": (estimated.programs()[2], "tsit5"),
     }
 
 
-@pytest.fixture(scope="session", params=["odenet", "cnf-2d-float64", "cnf-3d-hutchinson"])
+@pytest.fixture(scope="session", params=["odenet", "cnf-float64", "cnf-hutchinson"])
 def exported(request, tmp_path_factory):
     program, method = programs()[request.param]
     root = tmp_path_factory.getbasetemp()
@@ -271,20 +272,21 @@ def test_each_lane_ends_bit_for_bit_as_alone_whatever_its_company(exported, rng)
 
 
 @pytest.mark.parametrize("width", [1, 2, 5, 16])
-def test_a_row_is_the_same_bits_in_a_batch_of_any_width(exported, width, rng):
-    feed = step_inputs(exported, rng, count=16, tightest=-6)
-    whole = onnx_step(exported, feed)
-    rows = rng.permutation(16)[:width]
-    part = onnx_step(exported, {name: value[rows] for name, value in feed.items()})
-    for name in STEP_OUTPUTS:
-        np.testing.assert_array_equal(part[name], whole[name][rows], err_msg=name)
-    inputs, _ = exported.draw(rng, 16)
-    for graph, name, value in (
-        (exported.host.encode, exported.program.input.name, inputs),
-        (exported.host.decode, "y", feed["y_in"]),
-    ):
-        (all_rows,) = graph.run(None, {name: value})
-        np.testing.assert_array_equal(graph.run(None, {name: value[rows]})[0], all_rows[rows])
+def test_a_row_is_the_same_bits_in_a_batch_of_any_width_and_at_any_place(exported, width, rng):
+    for _ in range(20):
+        feed = step_inputs(exported, rng, count=16, tightest=-6)
+        whole = onnx_step(exported, feed)
+        rows = rng.permutation(16)[:width]
+        part = onnx_step(exported, {name: value[rows] for name, value in feed.items()})
+        for name in STEP_OUTPUTS:
+            np.testing.assert_array_equal(part[name], whole[name][rows], err_msg=name)
+        inputs, _ = exported.draw(rng, 16)
+        for graph, name, value in (
+            (exported.host.encode, exported.program.input.name, inputs),
+            (exported.host.decode, "y", feed["y_in"]),
+        ):
+            (all_rows,) = graph.run(None, {name: value})
+            np.testing.assert_array_equal(graph.run(None, {name: value[rows]})[0], all_rows[rows])
 
 
 def test_a_solve_over_the_graphs_is_the_library_solve(exported, rng):
@@ -310,7 +312,7 @@ def test_a_solve_over_the_graphs_is_the_library_solve(exported, rng):
     slack = 0 if exported.dtype == torch.float64 else 2 * ADAPTIVE[exported.method].nfe_attempt
     assert (np.abs(solution.nfe.numpy() - found["nfe"]) <= slack).all()
     difference = np.abs(solution.ys[-1].numpy() - found["y"]).max(1)
-    assert (difference <= 1e-4 + lanes["atol"] * (slack > 0)).all()
+    assert (difference <= (1e-4 + 100 * lanes["atol"] if slack else 1e-9)).all()
 
 
 def test_a_float64_graph_solves_to_the_tightest_float64_tolerance(exported, rng):
