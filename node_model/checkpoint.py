@@ -8,6 +8,7 @@ from pathlib import Path
 
 import safetensors
 import safetensors.torch
+import torch
 
 from node_model.cnf import CNF, CNFConfig
 from node_model.errors import ArtifactError
@@ -55,7 +56,8 @@ def load_model(directory: Path) -> tuple[Manifest, Model]:
     """
     manifest = read_manifest(directory)
     content = verified_bytes(directory, manifest, WEIGHTS)
-    model = rebuild(manifest)
+    # In the artifact's own precision: load_state_dict would round float64 weights to the network's dtype in silence.
+    model = rebuild(manifest).to(getattr(torch, manifest.state_dtype))
     try:
         model.load_state_dict(safetensors.torch.load(content))
     except (RuntimeError, safetensors.SafetensorError) as error:
