@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from node_model.rows import row_sum
+
 
 def norm_groups(channels: int) -> int:
     """Groups of a group norm: 32, or two channels each where there are fewer than 64."""
@@ -22,7 +24,7 @@ class GroupNorm(nn.GroupNorm):
             return super().forward(input)
         groups = input.reshape(-1, self.num_groups, input.shape[1] // self.num_groups * input.shape[2] * input.shape[3])
         centred = groups - groups.mean(-1, keepdim=True)
-        normed = centred * torch.rsqrt(centred.square().mean(-1, keepdim=True) + self.eps)
+        normed = centred / torch.sqrt(centred.square().mean(-1, keepdim=True) + self.eps)
         return normed.reshape(input.shape) * self.weight[:, None, None] + self.bias[:, None, None]
 
 
@@ -87,29 +89,30 @@ class TimeMLP(nn.Module):
 
     def forward(self, t: Tensor, x: Tensor) -> Tensor:
         """Shapes: t [lane] or [1], x [lane, dim] -> [lane, dim]."""
+        time = t[:, None].expand(x.shape[0], 1)
         for layer in self.layers[:-1]:
-            x = torch.tanh(_affine(layer, t, x))
-        return _affine(self.layers[-1], t, x)
+            x = torch.tanh(layer(torch.cat([time, x], 1)))
+        f: Tensor = self.layers[-1](torch.cat([time, x], 1))
+        return f
 
-    def with_tangents(self, t: Tensor, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
-        """The field and its Jacobian times each tangent, in one forward pass without autograd.
+    def with_quadratic_form(self, t: Tensor, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """The field and, summed over n vectors v, v . (df/dx) v: one forward pass without autograd.
 
-        Shapes: t [lane] or [1], x [lane, dim], tangents [lane or 1, n, dim] -> [lane, dim], [lane, n, dim].
+        The tangent of each v is pushed through the hidden layers; the last layer is applied to v from the left, which
+        costs a product less. The vectors' axis comes first, so that what is the same for all of them is one block.
+
+        Shapes: t [lane] or [1], x [lane, dim], v [n, lane or 1, dim] -> [lane, dim], [lane].
         Source: forward-mode differentiation; Griewank & Walther 2008, chapter 3.
         """
-        if len(self.layers) == 1:
-            tangents = tangents.expand(len(x), -1, -1)
+        time, tangents = t[:, None].expand(x.shape[0], 1), v
         for layer in self.layers[:-1]:
-            x = torch.tanh(_affine(layer, t, x))
-            tangents = _linear(layer, tangents) * (1 - x.square())[:, None, :]
+            x = torch.tanh(layer(torch.cat([time, x], 1)))
+            tangents = F.linear(tangents, _spatial(layer)) * (1 - x * x)
         last = self.layers[-1]
-        return _affine(last, t, x), _linear(last, tangents)
+        forms = row_sum(v @ _spatial(last) * tangents).sum(0)
+        return last(torch.cat([time, x], 1)), forms.expand(x.shape[0])
 
 
-def _affine(layer: nn.Module, t: Tensor, x: Tensor) -> Tensor:
-    weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
-    return F.linear(x, weight[:, 1:], bias) + t[:, None] * weight[:, 0]
-
-
-def _linear(layer: nn.Module, tangents: Tensor) -> Tensor:
-    return F.linear(tangents, layer.get_parameter("weight")[:, 1:])
+def _spatial(layer: nn.Module) -> Tensor:
+    """The weights of x, without the column of t."""
+    return layer.get_parameter("weight")[:, 1:]

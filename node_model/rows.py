@@ -15,7 +15,7 @@ def row_sum(x: Tensor) -> Tensor:
     sum of, say, nine numbers depends on the row's place. Rows filled up with zeros all begin at the same remainder.
     (Summing the transpose along its first axis will not do: the runtime turns it back.)
 
-    Shapes: [lane, n] -> [lane].
+    Shapes: [..., n] -> [...].
     """
     count, register = x.shape[-1], SIMD_BYTES // x.element_size()
     if torch.compiler.is_exporting() and count > register and count % register:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from node_model.solvers.controller import CONTROLLER, all_finite, error_ratio, largest_rms
+from node_model.solvers.controller import CONTROLLER, all_finite, error_ratio, is_finite, largest_rms
 from node_model.solvers.lanes import Lanes, merge
 from node_model.solvers.rk import rk_step
 from node_model.solvers.tableaus import ButcherTableau
@@ -24,13 +24,13 @@ def _status_before(lanes: Lanes, nfe_attempt: int) -> Tensor:
     """Status of lanes about to start an attempt: some may not. Shapes: -> [lane] int64."""
     gap = (lanes.t_end - lanes.t).abs()
     floor = DT_FLOOR * torch.maximum(lanes.t.abs(), lanes.t_end.abs())
-    status = lanes.status
+    status, running = lanes.status, lanes.running
     for reason, holds in (
         (Status.MAX_NFE, lanes.nfe + nfe_attempt > lanes.max_nfe),
         (Status.DT_MIN, (lanes.dt < floor) & (lanes.dt < gap)),
         (Status.OK, gap == 0),
     ):
-        status = torch.where(lanes.running & holds, torch.full_like(status, reason), status)
+        status = torch.where(running & holds, int(reason), status)
     return status
 
 
@@ -66,11 +66,11 @@ def advance(field: VectorField, lanes: Lanes, tableau: ButcherTableau, parts: Se
         err_norm=largest_rms(err, parts),
         nfe_attempt=tableau.nfe_attempt,
     )
-    nonfinite = torch.where(torch.isfinite(ratio), torch.zeros_like(lanes.nonfinite), lanes.nonfinite + 1)
+    nonfinite = torch.where(is_finite(ratio), 0, lanes.nonfinite + 1)
     return replace(
         merged,
         dt=torch.where(attempted, dt, lanes.dt),
-        ratio=torch.where(attempted, ratio, torch.zeros_like(ratio)),
+        ratio=torch.where(attempted, ratio, 0.0),
         nonfinite=torch.where(attempted, nonfinite, lanes.nonfinite),
         status=_status_after(lanes, accepted & clipped, accepted & ~all_finite(f1), attempted, nonfinite),
     )
@@ -78,6 +78,6 @@ def advance(field: VectorField, lanes: Lanes, tableau: ButcherTableau, parts: Se
 
 def _status_after(lanes: Lanes, reached: Tensor, broken: Tensor, attempted: Tensor, nonfinite: Tensor) -> Tensor:
     """Status of lanes after an attempt. Shapes: every tensor [lane] -> [lane] int64."""
-    status = torch.where(reached, torch.full_like(lanes.status, Status.OK), lanes.status)
+    status = torch.where(reached, int(Status.OK), lanes.status)
     failed = broken | (attempted & (nonfinite >= NONFINITE_LIMIT))
-    return torch.where(failed, torch.full_like(status, Status.NON_FINITE), status)
+    return torch.where(failed, int(Status.NON_FINITE), status)

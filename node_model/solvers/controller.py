@@ -69,15 +69,21 @@ def error_ratio(err: Tensor, y0: Tensor, y1: Tensor, rtol: Tensor, atol: Tensor,
     Source: Hairer, Norsett & Wanner, Solving ODEs I (2nd ed.), II.4, eq. 4.11.
     """
     scaled = err / error_scale(y0, y1, rtol, atol)
-    # Sums, because NaN passes through them in every runtime; a maximum may lose it.
-    finite = torch.isfinite(scaled.sum(-1)) & all_finite(y1)
     ratio = largest_rms(scaled, parts)
-    return torch.where(finite & torch.isfinite(ratio), ratio, torch.full_like(ratio, torch.inf))
+    # Non-finite err in any part makes the sum so; in ratio alone a maximum over parts may lose a NaN.
+    finite = all_finite(y1) & all_finite(scaled)
+    return torch.where(finite & is_finite(ratio), ratio, torch.inf)
+
+
+def is_finite(x: Tensor) -> Tensor:
+    """Neither NaN nor infinite: torch.isfinite, in fewer operators when exported. Shapes: as x, bool."""
+    return x.abs() < torch.inf
 
 
 def all_finite(x: Tensor) -> Tensor:
     """Whether a row holds neither NaN nor infinity. Shapes: [lane, dim] -> [lane] bool."""
-    return torch.isfinite(x.abs().sum(-1))
+    # A sum, because NaN passes through it in every runtime; a maximum may lose it.
+    return is_finite(x.abs().sum(-1))
 
 
 def first_dt(

@@ -58,7 +58,7 @@ def first_status(f0: Tensor, *, t0: Tensor, t_end: Tensor, max_nfe: Tensor, nfe_
         (Status.MAX_NFE, max_nfe < nfe_start),
         (Status.OK, t0 == t_end),
     ):
-        status = torch.where(holds, torch.full_like(status, reason), status)
+        status = torch.where(holds, int(reason), status)
     charged = (t0 != t_end) & (max_nfe >= nfe_start)
     return status, nfe_start * charged.to(max_nfe.dtype)
 
@@ -124,6 +124,6 @@ def merge(
         nfe=lanes.nfe + nfe_attempt * attempted,
         steps_accepted=lanes.steps_accepted + accepted,
         steps_rejected=lanes.steps_rejected + (attempted & ~accepted),
-        err_norm=torch.where(attempted, err_norm, torch.zeros_like(err_norm)),
-        error_estimate=lanes.error_estimate + torch.where(accepted, err_norm, torch.zeros_like(err_norm)),
+        err_norm=torch.where(attempted, err_norm, 0.0),
+        error_estimate=lanes.error_estimate + torch.where(accepted, err_norm, 0.0),
     )

@@ -66,17 +66,21 @@ def test_conv_field_is_norm_relu_convolution_twice_and_a_norm():
 
 @pytest.mark.parametrize("hidden", [(), (7,), (16, 5, 9)])
 @pytest.mark.parametrize("per_lane", [True, False])
-def test_tangents_are_the_jacobian_times_the_tangents(hidden, per_lane):
+@pytest.mark.parametrize("shared", [True, False])
+def test_quadratic_forms_are_those_of_the_jacobian(hidden, per_lane, shared):
     field = TimeMLP(3, hidden).double()
     x = torch.randn(4, 3, dtype=torch.float64)
     t = torch.randn(4 if per_lane else 1, dtype=torch.float64)
-    tangents = torch.randn(4, 2, 3, dtype=torch.float64)
-    f, pushed = field.with_tangents(t, x, tangents)
+    v = torch.randn(2, 1 if shared else 4, 3, dtype=torch.float64)
+    f, form = field.with_quadratic_form(t, x, v)
     torch.testing.assert_close(f, field(t, x), rtol=0, atol=1e-14)
+    assert form.shape == (4,)
     for lane in range(4):
         time = t[lane : lane + 1] if per_lane else t
         jacobian = torch.autograd.functional.jacobian(lambda y, time=time: field(time, y[None])[0], x[lane])
-        torch.testing.assert_close(pushed[lane], tangents[lane] @ jacobian.T, rtol=1e-10, atol=1e-10)
+        own = v[:, 0 if shared else lane]
+        expected = torch.einsum("ni,ij,nj->", own, jacobian, own)
+        torch.testing.assert_close(form[lane], expected, rtol=1e-10, atol=1e-10)
 
 
 def test_every_layer_of_the_mlp_sees_t_in_column_0():
