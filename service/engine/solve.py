@@ -8,6 +8,9 @@ import numpy as np
 from node_model.status import Status
 from service.engine.stepper import Array, Carried, Limits, Stepper
 
+REFILL = 0.25
+"""Part of the lanes that must be free before waiting rows move in: each refill costs a run of two small graphs."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -122,7 +125,7 @@ def solve(stepper: Stepper, problem: Problem, lanes: int, *, stop: Event, partia
     running: _Running | None = None
     while not stop.is_set():
         free = lanes - (0 if running is None else len(running.row))
-        if free and waiting < rows:
+        if waiting < rows and free >= min(lanes * REFILL, rows - waiting):
             fresh, status = _start(stepper, problem, np.arange(waiting, min(waiting + free, rows)))
             waiting += len(status)
             if status.any():
@@ -141,7 +144,8 @@ def solve(stepper: Stepper, problem: Problem, lanes: int, *, stop: Event, partia
         if stepped.status.any():
             running = _retire(running, stepped.status, solution, stop, partial)
     if running is not None:
-        _record(running, np.full(len(running.row), Status.CANCELLED), solution)
+        left = np.arange(len(running.row))
+        _record(running, left, np.full(len(left), Status.CANCELLED), solution)
     return solution
 
 
@@ -160,19 +164,19 @@ def _start(stepper: Stepper, problem: Problem, row: Array) -> tuple[_Running, Ar
 
 def _retire(running: _Running, status: Array, solution: Solution, stop: Event, partial: bool) -> _Running:
     """Write down the lanes that ended; the lanes that go on."""
-    ended = status != Status.RUNNING
-    _record(running.take(ended), status[ended], solution)
+    ended = np.flatnonzero(status != Status.RUNNING)
+    _record(running, ended, status[ended], solution)
     if not partial and (status[ended] != Status.OK).any():
         stop.set()
-    return running.take(~ended)
+    return running.take(np.flatnonzero(status == Status.RUNNING))
 
 
-def _record(lanes: _Running, status: Array, solution: Solution) -> None:
-    row, carried = lanes.row, lanes.carried
-    solution.y[row] = carried.y
-    solution.t[row] = carried.t
+def _record(lanes: _Running, ended: Array, status: Array, solution: Solution) -> None:
+    row, carried = lanes.row[ended], lanes.carried
+    solution.y[row] = carried.y[ended]
+    solution.t[row] = carried.t[ended]
     solution.status[row] = status
-    solution.nfe[row] = carried.nfe
-    solution.accepted[row] = lanes.accepted
-    solution.rejected[row] = lanes.attempts - lanes.accepted
-    solution.error_estimate[row] = lanes.error_estimate
+    solution.nfe[row] = carried.nfe[ended]
+    solution.accepted[row] = lanes.accepted[ended]
+    solution.rejected[row] = lanes.attempts[ended] - lanes.accepted[ended]
+    solution.error_estimate[row] = lanes.error_estimate[ended]
