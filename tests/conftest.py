@@ -3,8 +3,10 @@
 Random inputs are drawn afresh on each run; the seed is printed, and `pytest --seed N` repeats a run.
 """
 
+import os
 import secrets
 import zlib
+from pathlib import Path
 
 import hypothesis
 import numpy as np
@@ -43,3 +45,12 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 def torch_rng(rng: np.random.Generator) -> torch.Generator:
     """The same for torch."""
     return torch.Generator().manual_seed(int(rng.integers(2**31)))
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Where the image data lie; tests that need them are skipped elsewhere."""
+    for candidate in (os.environ.get("ODETRAIN_DATA"), "../shared/data"):
+        if candidate and (Path(candidate) / "mnist").is_dir():
+            return Path(candidate)
+    pytest.skip("MNIST is not on this machine: set ODETRAIN_DATA to a folder with mnist/ in it")

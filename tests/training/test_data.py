@@ -1,6 +1,4 @@
 import gzip
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,16 +6,9 @@ import pytest
 from training.data import CALIBRATION_ITEMS, TOYS, generator, load_images, load_points, shifted
 
 
-def data_dir() -> Path:
-    for candidate in (os.environ.get("ODETRAIN_DATA"), "../shared/data"):
-        if candidate and (Path(candidate) / "mnist").is_dir():
-            return Path(candidate)
-    pytest.skip("MNIST is not on this machine: set ODETRAIN_DATA to a folder with mnist/ in it")
-
-
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
-def test_images_are_split_so_that_the_last_training_items_are_held_back(name):
-    images = load_images(name, data_dir())
+def test_images_are_split_so_that_the_last_training_items_are_held_back(name, data_dir):
+    images = load_images(name, data_dir)
     assert images.train_images.shape == (60_000 - CALIBRATION_ITEMS, 28, 28)
     assert images.held_images.shape == (CALIBRATION_ITEMS, 28, 28)
     assert images.test_images.shape == (10_000, 28, 28)

@@ -1,0 +1,20 @@
+"""How wide a step is made, from made-up timings."""
+
+import pytest
+
+from service.engine.width import LONGEST_STEP, MOST_LANES, NEARLY_BEST, measured_lanes
+
+
+@pytest.mark.parametrize(
+    ("fixed", "per_lane"), [(1e-4, 2.5e-4), (2e-4, 4e-6), (1e-3, 1e-7), (1e-2, 1e-3), (0.0, 1e-3), (1e-5, 2.9e-3)]
+)
+def test_the_width_is_the_least_that_is_nearly_best_and_not_too_long(fixed, per_lane):
+    def seconds(lanes):
+        return fixed + per_lane * lanes
+
+    lanes = measured_lanes(seconds)
+    allowed = [w for w in (2**k for k in range(20)) if w <= MOST_LANES and (w == 1 or seconds(w) <= LONGEST_STEP)]
+    best = min(seconds(w) / w for w in allowed)
+    assert lanes in allowed
+    assert seconds(lanes) / lanes <= NEARLY_BEST * best
+    assert lanes == 1 or seconds(lanes // 2) / (lanes // 2) > NEARLY_BEST * best
