@@ -147,6 +147,9 @@ class ProgramSpec(_Strict):
             raise ValueError("methods and graphs.step must name the same methods")
         if self.calibration is not None and {row.method for row in self.calibration.rows} - set(self.methods):
             raise ValueError("calibration speaks of a method that is not in methods")
+        measured = [row.tol for row in self.calibration.rows if row.skipped is None] if self.calibration else []
+        if measured and not min(measured) <= self.tol.tightest <= self.tol.loosest <= max(measured):
+            raise ValueError(f"tol: expected limits within the calibrated {min(measured):g} to {max(measured):g}")
         return self
 
     @property
@@ -195,6 +198,9 @@ class Manifest(_Strict):
                 raise ValueError(f"file {path!r} is used by a program but has no sha256")
         if self.task == "classify" and not self.labels:
             raise ValueError("labels: a classifier must name its classes")
+        classify = self.programs.get("classify")
+        if self.labels and classify and classify.outputs[0].shape != (len(self.labels),):
+            raise ValueError(f"labels: {len(self.labels)} of them for logits of shape {classify.outputs[0].shape}")
         return self
 
     def _graph_files(self) -> Iterator[str]:

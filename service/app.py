@@ -65,11 +65,14 @@ async def _load(context: Context) -> Models:
         methods = {method for program in model.programs.values() for method in program.spec.methods}
         context.metrics.model_loaded(model.name, model.manifest.version, model.manifest.task, sorted(methods))
     for route, program in PROGRAMS.items():
-        before = set(SOLVE_CODES) - {Code.SOLVER_FAILED, Code.QUEUE_FULL, Code.DEADLINE}
+        before = {Code.INVALID_INPUT, Code.UNKNOWN_MODEL, Code.NOT_READY}
         after = set(SOLVE_CODES) - {Code.UNKNOWN_MODEL}
         statuses = ["ok", "partial", "cancelled", *sorted(code.value for code in after)]
         context.metrics.expect(route, models.with_program(program), statuses)
         context.metrics.expect(route, ["none"], sorted(code.value for code in before))
+    for plain in router.routes:
+        if isinstance(plain, APIRoute) and plain.path not in PROGRAMS:
+            context.metrics.expect(plain.path, ["none"], ["ok"])
     prepare_bodies(models, context.settings.max_items)
     context.loaded = models
     return models

@@ -42,7 +42,11 @@ def _solve_examples(program: ServedProgram, method: str, path: Path) -> float:
         first_dt=program.cost.first_dt(method, spec.tol.default),
         partial=True,
     )
-    for status in (solution := solve_alone(problem).solution).status.tolist():
+    try:
+        solution = solve_alone(problem).solution
+    except Exception as error:  # of the backend, which has its own
+        raise ArtifactError(f"{path}: does not run: {str(error).splitlines()[0]}") from error
+    for status in solution.status.tolist():
         if status != Status.OK:
             raise ArtifactError(f"{path}: an example ends {Status(status).label} at tol {spec.tol.default:g}")
     return float(solution.nfe.mean())

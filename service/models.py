@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 
 from node_model.errors import ArtifactError
-from node_model.manifest import MANIFEST, Manifest, read_manifest
+from node_model.manifest import MANIFEST, Manifest, verify
 from service.backends import open_stepper
 from service.engine.cost import CostTable
 from service.engine.program import ServedProgram
 from service.engine.speed import Speed
 from service.engine.stepper import Stepper
 from service.engine.width import example_rows, measured_lanes, start_seconds, step_seconds
-from service.settings import Settings
+from service.settings import PREFIX, Settings, SettingsError
 
 log = logging.getLogger("odeserve")
 
@@ -105,14 +105,20 @@ def find_artifacts(settings: Settings) -> list[Path]:
 def load_models(settings: Settings) -> Models:
     """Load, check, warm and measure every model that the settings ask for.
 
-    Errors: ArtifactError naming the file that is wrong.
+    Errors: ArtifactError naming the file that is wrong; SettingsError for a default model that is not there.
     """
-    return Models([load_model(path, settings) for path in find_artifacts(settings)], settings.default_models)
+    models = Models([load_model(path, settings) for path in find_artifacts(settings)], settings.default_models)
+    for name in settings.default_models if settings.names_defaults else ():
+        try:
+            models.find(name)
+        except UnknownModelError as error:
+            raise SettingsError(f"{PREFIX}DEFAULT_MODELS: {error}") from error
+    return models
 
 
 def load_model(directory: Path, settings: Settings) -> LoadedModel:
     """One artifact; the widths of its steps are measured unless the settings name one. Errors: as load_models."""
-    manifest = read_manifest(directory)
+    manifest = verify(directory)
     if (manifest.name, manifest.version) != directory.resolve().parts[-2:]:
         raise ArtifactError(f"{directory / MANIFEST}: is {manifest.name}@{manifest.version}, not what its folder says")
     load = next(_loads)
@@ -135,9 +141,20 @@ def load_model(directory: Path, settings: Settings) -> LoadedModel:
 _loads = itertools.count(1)
 
 
+def _check_shapes(stepper: Stepper) -> None:
+    """Errors: ValueError when the state or an output has another shape than the manifest says."""
+    spec = stepper.spec
+    lanes = stepper.start(example_rows(spec, 1, 1.0)).lanes
+    if tuple(lanes.y.shape) != (1, spec.dim):
+        raise ValueError(f"the state has {lanes.y.shape[1:]} numbers; its parts in {MANIFEST} have {spec.dim}")
+    for output, array in zip(spec.outputs, stepper.decode(lanes), strict=True):
+        if array.shape[1:] != output.shape:
+            raise ValueError(f"output {output.name} has shape {array.shape[1:]}, in {MANIFEST} {output.shape}")
+
+
 def _warmed(model: str, key: str, stepper: Stepper, lanes: int | None) -> ServedProgram:
     """Run each graph, choose the width of each method's steps, and time them there."""
-    stepper.decode(stepper.start(example_rows(stepper.spec, 1, 1.0)).lanes)
+    _check_shapes(stepper)
     widths, seconds = {}, {}
     for method, spec in stepper.spec.methods.items():
         width = lanes or measured_lanes(partial(step_seconds, stepper, method))

@@ -33,7 +33,7 @@ class ServeError(RuntimeError):
 def serve_until_stopped(settings: Settings, host: str, port: int, announce: Callable[[str], None]) -> None:
     """Listen, load the models, announce the address once they are ready, and answer until a signal.
 
-    Errors: ServeError when the address cannot be had; ArtifactError when a model cannot be loaded.
+    Errors: ServeError when the address cannot be had; ArtifactError or SettingsError when a model cannot be loaded.
     """
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for chatty in ("uvicorn.error", "asyncio"):

@@ -28,7 +28,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     models_dir: Path = Field(default=Path("checkpoints"), description="folder of artifacts, <model>/<version>/")
-    models: Names = Field(default=("*",), description="which to load: * or names, each with or without @version")
+    models: Names = Field(
+        default=("*",), min_length=1, description="which to load: * or names, each with or without @version"
+    )
     default_models: Names = Field(
         default=("odenet-mnist", "cnf-two-moons"), description="who answers when a request names no model"
     )
@@ -53,6 +55,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+    @property
+    def names_defaults(self) -> bool:
+        """Whether somebody chose the default models; the built-in ones need not be loaded."""
+        return "default_models" in self.model_fields_set
 
     @property
     def max_body_bytes(self) -> int:

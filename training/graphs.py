@@ -41,6 +41,10 @@ class GraphProgram:
         options.log_severity_level = 3
 
         def session(file: str) -> Any:
+            # As in the service: weights in further files would escape the hashes.
+            options.add_session_config_entry(
+                "session.model_external_initializers_file_folder_path", str(directory / file)
+            )
             return ort.InferenceSession(
                 verified_bytes(directory, manifest, file), options, providers=["CPUExecutionProvider"]
             )

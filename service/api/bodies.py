@@ -1,5 +1,6 @@
 """Request bodies: bytes in, arrays out, or a 422 that names the place, what was expected and what was there."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -12,6 +13,8 @@ from service.engine.draws import SEED_LIMIT
 from service.engine.stepper import Array
 
 _CONFIG = ConfigDict(extra="forbid", strict=True)
+MOST_QUOTES = 64
+"""Bodies hold numbers; a few names are all that is quoted in them."""
 
 
 class TensorBody:
@@ -23,6 +26,9 @@ class TensorBody:
     def __init__(self, spec: TensorSpec, one: str, many: str, most_items: int) -> None:
         self._spec = spec
         self._one, self._many = one, many
+        self._most_items = most_items
+        # One list around all items, one for each, and one for each row of an item.
+        self._most_lists = 2 + most_items * sum(math.prod(spec.shape[:axis]) for axis in range(len(spec.shape)))
         tensor: Any = _number(spec)
         for length in reversed(spec.shape):
             tensor = Annotated[list[tensor], Field(min_length=length, max_length=length), FailFast()]
@@ -32,6 +38,10 @@ class TensorBody:
 
     def read(self, body: bytes) -> Array:
         """Shapes: -> [item, *spec.shape]. Errors: ApiError 422, or 413 for too many items."""
+        _refuse_many_names(body, (self._one, self._many))
+        # Lists nested too deep are the parser's to refuse, and it does so early.
+        if body.count(b"[") > self._most_lists and b"[" * (len(self._spec.shape) + 2) not in body:
+            raise _too_many(self._many, self._most_items)
         parsed = _validated(self._adapter, body, self._many)
         given = parsed.model_fields_set
         if len(given) != 1:
@@ -62,6 +72,7 @@ class SampleBody:
 
     def read(self, body: bytes) -> SampleRequest:
         """Errors: ApiError 422, or 413 for too many items."""
+        _refuse_many_names(body, ("n", "seed"))
         parsed = _validated(self._adapter, body, "n")
         return SampleRequest(parsed.n, parsed.seed)
 
@@ -71,6 +82,16 @@ def _number(spec: TensorSpec) -> Any:
     most = float(np.finfo(spec.dtype).max)
     low, high = spec.range or (-most, most)
     return Annotated[float, Field(ge=low, le=high, allow_inf_nan=False)]
+
+
+def _refuse_many_names(body: bytes, known: tuple[str, ...]) -> None:
+    """Before anything is parsed: a tree of a million names would cost a gigabyte before the first is found wrong."""
+    if body.count(b'"') > MOST_QUOTES:
+        raise invalid("body", f"more names than any request has; known are {', '.join(known)}")
+
+
+def _too_many(field: str, most: int) -> ApiError:
+    return ApiError(Code.TOO_LARGE, f"{field}: more than {most} items in a request", {"field": field, "limit": most})
 
 
 def _validated(adapter: TypeAdapter[Any], body: bytes, counted: str) -> Any:
@@ -84,12 +105,13 @@ def _validated(adapter: TypeAdapter[Any], body: bytes, counted: str) -> Any:
     if kind == "json_invalid":
         raise invalid("body", f"malformed JSON: {context['error']}")
     if path == counted and kind in ("too_long", "less_than_equal"):
-        most = context.get("max_length", context.get("le"))
-        raise ApiError(Code.TOO_LARGE, f"{path}: more than {most} items in a request", {"field": path, "limit": most})
+        raise _too_many(path, int(context.get("max_length") or context["le"]))
     if kind == "extra_forbidden":
         raise invalid(path, f"unknown field; known are {', '.join(adapter.json_schema()['properties'])}")
     if kind == "missing":
         raise invalid(path, "missing")
+    if path == counted and kind == "too_short":
+        raise invalid(path, "expected at least one entry, got an empty list")
     expected = _EXPECTED[kind].format(**context) if kind in _EXPECTED else first["msg"]
     raise invalid(path or "body", f"expected {expected}, got {_got(kind, context, first['input'])}")
 
@@ -111,7 +133,8 @@ _KINDS: dict[type, str] = {bool: "a boolean", str: "a string", list: "a list", d
 
 def _got(kind: str, context: dict[str, Any], value: Any) -> str:
     if kind in ("too_short", "too_long"):
-        return str(context.get("actual_length") or "more")
+        length = context.get("actual_length")
+        return "more" if length is None else str(length)
     return _KINDS.get(type(value), f"{value!r:.80}")
 
 

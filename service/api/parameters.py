@@ -70,7 +70,8 @@ class Parameters:
         names = list(known)
         for name, value in query:
             if name not in names:
-                raise invalid(name[:80], f"unknown parameter; known are {', '.join(names)}", known=names)
+                known_ones = f"known are {', '.join(names)}" if names else "there are none here"
+                raise invalid(name[:80], f"unknown parameter; {known_ones}", known=names)
             if name in self._given:
                 raise invalid(name, "given more than once")
             self._given[name] = value

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 import secrets
 import time
 from collections.abc import Callable, Coroutine
@@ -41,7 +42,7 @@ from service.engine.request import Problem, QueueFullError
 from service.engine.stepper import Array
 from service.metrics import CONTENT_TYPE
 from service.models import LoadedModel, Models, UnknownModelError
-from service.record import SolveRecord
+from service.record import RequestRecord, SolveRecord
 
 
 class HandlerRoute(APIRoute):
@@ -81,6 +82,8 @@ TENSOR_FIELDS = {"/classify": ("image", "images"), "/density": ("point", "points
 """Names of one input and of several in a body."""
 NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
 HUTCHINSON = "log_density_hutchinson"
+JSON_TYPE = re.compile(r"\s*application/json\s*(;\s*charset\s*=\s*\"?utf-8\"?\s*)?;?\s*", re.IGNORECASE)
+IDENTITY = re.compile(r"\s*identity\s*", re.IGNORECASE)
 
 
 def _solve_options(body: type[Any], parameters: dict[str, str]) -> dict[str, Any]:
@@ -184,10 +187,14 @@ async def sample(request: Request) -> Response:
 
 async def _read_body(request: Request) -> bytes:
     """The body of a JSON request. Errors: ApiError 415, 413, 408."""
-    given = request.headers.get("content-type", "application/json")
-    if given.partition(";")[0].strip().lower() != "application/json":
-        message = f"Content-Type: expected application/json, got {given[:80]!r}"
-        raise ApiError(Code.UNSUPPORTED_MEDIA_TYPE, message, {"expected": ["application/json"]})
+    for name, expected, pattern in (
+        ("Content-Type", "application/json", JSON_TYPE),
+        ("Content-Encoding", "identity", IDENTITY),
+    ):
+        given = request.headers.get(name, expected)
+        if not pattern.fullmatch(given):
+            message = f"{name}: expected {expected}, got {given[:80]!r}"
+            raise ApiError(Code.UNSUPPORTED_MEDIA_TYPE, message, {"expected": [expected]})
     return await request.body()
 
 
@@ -243,6 +250,7 @@ async def _solve(job: _Job, inputs: Array, args: tuple[Array, ...] = (), rows_pe
     )
     failure = failure_of(request, rows_per_item)
     if failure:
+        failure.headers |= _cost_headers(job, _timing(record))
         raise failure
     solved = Solved.of(choice, request)
     if not solved.ok.all():
@@ -253,18 +261,28 @@ async def _solve(job: _Job, inputs: Array, args: tuple[Array, ...] = (), rows_pe
 def _answer(job: _Job, content: dict[str, Any]) -> Response:
     """The answer of a solve, with its headers."""
     record, manifest = record_of(job.request), job.model.manifest
-    solve = record.solve
-    assert solve is not None  # noqa: S101 - it is an answer to a solve
+    timing = _timing(record)
+    answer = {"model": manifest.name, "version": manifest.version, **content, "timing_ms": timing}
+    return answer_response(answer, _cost_headers(job, timing))
+
+
+def _timing(record: RequestRecord) -> dict[str, float]:
+    """Milliseconds of a solve."""
+    assert record.solve is not None  # noqa: S101 - it was solved
     total = time.perf_counter() - record.received
-    seconds = {"queue": solve.queue_seconds, "solve": solve.solve_seconds, "total": total}
-    timing = {name: round(1e3 * value, 3) for name, value in seconds.items()}
-    headers = {
+    seconds = {"queue": record.solve.queue_seconds, "solve": record.solve.solve_seconds, "total": total}
+    return {name: round(1e3 * value, 3) for name, value in seconds.items()}
+
+
+def _cost_headers(job: _Job, timing: dict[str, float]) -> dict[str, str]:
+    """What a solve cost, for those who do not read bodies."""
+    solve = record_of(job.request).solve
+    assert solve is not None  # noqa: S101 - it was solved
+    return {
         "X-NFE": str(solve.nfe),
         "X-Tol": f"{job.choice.loosest:g}",
         "Server-Timing": ", ".join(f"{name};dur={value}" for name, value in timing.items()),
     }
-    answer = {"model": manifest.name, "version": manifest.version, **content, "timing_ms": timing}
-    return answer_response(answer, headers)
 
 
 async def _off_loop(large: bool, work: Callable[[], Result]) -> Result:
@@ -272,9 +290,10 @@ async def _off_loop(large: bool, work: Callable[[], Result]) -> Result:
     return await asyncio.to_thread(work) if large else work()
 
 
-@router.get("/models", response_model=ModelList, responses=documented(Code.NOT_READY))
+@router.get("/models", response_model=ModelList, responses=documented(Code.INVALID_INPUT, Code.NOT_READY))
 async def list_models(request: Request) -> Response:
     """Every model and version."""
+    Parameters(request.query_params.multi_items(), ())
     models = context_of(request).models
     return json_response(
         {
@@ -299,6 +318,7 @@ async def list_models(request: Request) -> Response:
 )
 async def show_model(request: Request) -> Response:
     """What a model's artifact says of itself, and which routes it answers with which inputs."""
+    Parameters(request.query_params.multi_items(), ())
     models = context_of(request).models
     try:
         model = models.find(request.path_params["name"])

@@ -96,22 +96,22 @@ class SampleAnswer(_Answer):
 class ClassifyBody(BaseModel):
     """One `image` or several `images`, each in the shape and range of the model's input."""
 
-    image: list[Any] | None = Field(default=None, examples=[[[0.0, 0.5], [1.0, 0.0]]])
-    images: list[list[Any]] | None = None
+    image: list[Any] = Field(default_factory=list, examples=[[[0.0, 0.5], [1.0, 0.0]]])
+    images: list[list[Any]] = Field(default_factory=list, min_length=1)
 
 
 class DensityBody(BaseModel):
     """One `point` or several `points`."""
 
-    point: list[float] | None = None
-    points: list[list[float]] | None = Field(default=None, examples=[[[0.5, 1.0]]])
+    point: list[float] = Field(default_factory=list)
+    points: list[list[float]] = Field(default_factory=list, min_length=1, examples=[[[0.5, 1.0]]])
 
 
 class SampleBody(BaseModel):
     """How many points to draw, and the seed; without one it is drawn and told in the answer."""
 
     n: int = Field(ge=1, examples=[100])
-    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    seed: int = Field(default_factory=int, ge=0, lt=2**63)
 
 
 class ModelEntry(BaseModel):

@@ -81,6 +81,8 @@ def _session(path: Path, content: bytes, inputs: tuple[str, ...], outputs: tuple
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = ERRORS_ONLY
+    # Weights in further files would escape the hashes: the only folder they may lie in is one that cannot be.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path))
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has an exception class of its own for each status, without a base

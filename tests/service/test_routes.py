@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 from artifacts import CLOUD, DIGITS, RAW
+from conftest import running_app
 
 IMAGE = np.random.default_rng(5).random((8, 8)).round(3).tolist()
 
@@ -83,7 +84,10 @@ def altered(row, column, value):
         ("/classify", json.dumps({"image": altered(3, 4, 1.5)}), 422, "invalid_input", "image[3][4]"),
         ("/classify", json.dumps({"image": altered(3, 4, "x")}), 422, "invalid_input", "image[3][4]"),
         ("/classify", json.dumps({"image": altered(3, 4, float("nan"))}), 422, "invalid_input", ""),
-        ("/classify", json.dumps({"images": []}), 422, "invalid_input", "images"),
+        ("/classify", json.dumps({"images": []}), 422, "invalid_input", "images: expected at least one"),
+        ("/classify", json.dumps({f"a{k}": 1 for k in range(100)}), 422, "invalid_input", "image, images"),
+        ("/density", json.dumps({"point": [0, 0]}), 422, "invalid_input", "point: expected 3 entries, got 2"),
+        ("/density", json.dumps({"points": [[]] * 50_000}), 413, "too_large", "1000"),
         ("/classify", json.dumps({"images": [IMAGE], "image": IMAGE}), 422, "invalid_input", "both"),
         ("/classify", json.dumps({"image": IMAGE, "extra": 1}), 422, "invalid_input", "extra"),
         ("/classify", "[" * 100_000, 422, "invalid_input", ""),
@@ -114,6 +118,32 @@ def test_wrong_methods_and_media_types_are_told_the_right_ones(client):
     assert (answer.status_code, answer.json()["error"]["code"]) == (415, "unsupported_media_type")
 
 
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ({"Content-Type": "application/json; charset=utf-16"}, "utf-16"),
+        ({"Content-Type": "application/json", "Content-Encoding": "gzip"}, "Content-Encoding"),
+    ],
+)
+def test_encodings_that_are_not_read_are_named(client, headers, words):
+    answer = client.post("/classify", content=json.dumps({"image": IMAGE}), headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (415, "unsupported_media_type")
+    assert words in answer.json()["error"]["message"]
+    fine = client.post(
+        "/classify",
+        content=json.dumps({"image": IMAGE}),
+        headers={"Content-Type": 'Application/JSON; charset="UTF-8"', "Content-Encoding": "identity"},
+    )
+    assert fine.status_code == 200
+
+
+def test_unknown_parameters_of_lists_are_named(client):
+    for path in ("/models", f"/models/{DIGITS}"):
+        answer = client.get(f"{path}?colour=red")
+        assert answer.status_code == 422
+        assert "colour" in answer.json()["error"]["message"]
+
+
 def test_a_spent_budget_fails_the_request_or_with_partial_the_item(client):
     answer = client.post("/classify?tol=1e-4&max_nfe=5", json={"image": IMAGE})
     assert answer.status_code == 422
@@ -121,6 +151,8 @@ def test_a_spent_budget_fails_the_request_or_with_partial_the_item(client):
     assert error["code"] == "solver_failed"
     assert error["details"]["status"] == "max_nfe"
     assert error["details"]["nfe"] <= 5
+    assert answer.headers["X-NFE"] == str(error["details"]["nfe"])
+    assert "solve;dur=" in answer.headers["Server-Timing"]
     partial = client.post("/classify?tol=1e-4&max_nfe=5&partial=true", json={"image": IMAGE})
     assert partial.status_code == 200
     assert partial.json()["predictions"][0]["status"] == "max_nfe"
@@ -140,3 +172,17 @@ def test_a_request_is_counted_once_under_known_labels_only(client):
     client.post("/classify?model=a-name-the-client-made-up", json={"image": IMAGE})
     assert total() == before + 2
     assert not any("made-up" in line for line in lines())
+
+
+def test_counters_are_there_before_what_they_count(settings):
+    with running_app(settings) as fresh:
+        before = fresh.get("/metrics").text
+        fresh.post("/density", content="x", headers={"Content-Type": "text/plain"})
+        fresh.post("/density", content="{")
+        fresh.get("/models")
+        after = fresh.get("/metrics").text
+    names = [
+        {line.rpartition(" ")[0] for line in text.splitlines() if line.startswith("odeserve_requests_total")}
+        for text in (before, after)
+    ]
+    assert names[0] == names[1]
