@@ -61,6 +61,7 @@ format: .venv/.test ## Format the code and sort its imports
 bench: .venv/.test ## Benchmarks against the rivals, into docs/benchmarks/
 	$(MAKE) .venv-rivals/.made || echo "the rivals could not be installed: those that are missing are left out"
 	$(BIN)/python -m benchmarks.work_precision
+	$(BIN)/python -m benchmarks.solver_table
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.serving
 
