@@ -76,21 +76,23 @@ class Ours:
     method: str
     tol: float
 
-    def solve(self, inputs: Array) -> tuple[Array, float]:
-        """The answers, and the mean NFE of an item."""
-        program = self.program
-        problem = Problem(
-            program=program,
+    def problem(self, inputs: Array) -> Problem:
+        """What is solved."""
+        return Problem(
+            program=self.program,
             method=self.method,
             inputs=inputs,
             args=(),
             rtol=self.tol,
             atol=self.tol,
             max_nfe=10_000,
-            first_dt=program.cost.first_dt(self.method, self.tol),
+            first_dt=self.program.cost.first_dt(self.method, self.tol),
         )
+
+    def solve(self, inputs: Array) -> tuple[Array, float]:
+        """The answers, and the mean NFE of an item."""
         solving = self.runner.solve(
-            problem, received=time.perf_counter(), deadline=time.perf_counter() + LONGEST_SECONDS
+            self.problem(inputs), received=time.perf_counter(), deadline=time.perf_counter() + LONGEST_SECONDS
         )
         request = self.loop.run_until_complete(solving)
         assert request.end is End.COMPLETED

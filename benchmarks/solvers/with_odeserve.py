@@ -1,9 +1,10 @@
-"""Ours, as the service runs it: encoder, step graphs, decoder in ONNX Runtime, lanes on two shards."""
+"""Ours, as the service runs it: encoder, step graphs, decoder in ONNX Runtime, on two shards or in the caller's thread."""
 
 import asyncio
 from pathlib import Path
 
 from benchmarks.work_precision import LONGEST_SECONDS, SHARDS, Array, Ours
+from service.engine.engine import solve_alone
 from service.engine.runner import Runner
 from service.models import load_model
 from service.settings import Settings
@@ -24,12 +25,16 @@ class OdeserveSolver:
         self._runner.add_model([self._program])
         self._loop.call_soon(self._runner.start)
 
+        self._alone = False
+
     def use_threads(self, count: int) -> None:
-        """The shards are what they are."""
+        """One: in the caller's thread, without a queue. More: on two shards."""
+        self._alone = count == 1
 
     def solve(self, inputs: Array, choice: str, tol: float) -> Array:
         """Shapes: inputs [lane, ...] -> [lane, ...]."""
-        return Ours(self._loop, self._runner, self._program, choice, tol).solve(inputs)[0]
+        ours = Ours(self._loop, self._runner, self._program, choice, tol)
+        return solve_alone(ours.problem(inputs)).outputs[0] if self._alone else ours.solve(inputs)[0]
 
 
 def open_solver(artifact: str) -> OdeserveSolver:
