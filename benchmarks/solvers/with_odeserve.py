@@ -1,4 +1,4 @@
-"""Ours, as the service runs it: encoder, step graphs, decoder in ONNX Runtime, on two shards or in the caller's thread."""
+"""Ours, as the service runs it: graphs in ONNX Runtime, on two shards or in the caller's thread, whole answers."""
 
 import asyncio
 from pathlib import Path
