@@ -170,17 +170,6 @@ def _digits() -> ImageSet:
     )
 
 
-def shifted(images: Floats, rng: np.random.Generator, reach: int) -> Floats:
-    """Each image moved by up to `reach` pixels both ways, zeros moving in. Shapes: [item, height, width]."""
-    count, height, width = images.shape
-    padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach)))
-    offsets = rng.integers(0, 2 * reach + 1, (count, 2))
-    rows = offsets[:, 0, None] + np.arange(height)
-    columns = offsets[:, 1, None] + np.arange(width)
-    moved: Floats = padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return moved
-
-
 # Toy densities: two-dimensional, drawn from numpy streams, in units of their own.
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from training.config import RunConfig
+from training.config import CLASSIFIERS, RunConfig
 from training.data import load_images, load_points
 from training.loop import CONFIG, load_weights
 from training.tasks import ClassifyTask, DensityTask
@@ -14,7 +14,7 @@ def build_task(config: RunConfig, data_dir: Path | None) -> ClassifyTask | Densi
     """The task of a config, its weights freshly drawn from the seed."""
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    if config.family == "odenet":
+    if config.family in CLASSIFIERS:
         return ClassifyTask(config, load_images(config.data, data_dir))
     return DensityTask(config, load_points(config.data, config.seed))
 

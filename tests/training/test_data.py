@@ -3,7 +3,8 @@ import gzip
 import numpy as np
 import pytest
 
-from training.data import CALIBRATION_ITEMS, TOYS, generator, load_images, load_points, shifted
+from training.augment import shifted
+from training.data import CALIBRATION_ITEMS, TOYS, generator, load_images, load_points
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
