@@ -124,14 +124,15 @@ def odenet(
 
 @app.command()
 def baseline(
-    family: Annotated[str, typer.Argument(help="mlp, resnet or rknet.")],
-    data: Annotated[str, typer.Option(help="mnist, fashion-mnist or digits.")],
+    family: Annotated[str, typer.Argument(help="mlp, resnet or rknet; planar.")],
+    data: Annotated[str, typer.Option(help="As of odenet; planar: as of cnf.")],
     name: RunName = None,
     epochs: Epochs = 5,
     batch_size: BatchSize = 128,
     learning_rate: LearningRate = 2e-3,
     average: Average = 0.0,
     channels: Annotated[int, typer.Option(min=1)] = 64,
+    layers: Annotated[int, typer.Option(min=1, help="Of a planar flow.")] = 8,
     augment: Augment = "shift",
     method: Method = "bosh3",
     tol: Tol = 1e-2,
@@ -144,7 +145,7 @@ def baseline(
     data_dir: DataDir = None,
     resume: Resume = False,
 ) -> None:
-    """Train a network to set beside the ODE-Net: an MLP, a ResNet, or the same field by gradients through the solver.
+    """Train a network to set beside the ODE-Net (mlp, resnet, rknet: its field, gradients through the solver) or CNF.
 
     Example: odetrain baseline resnet --data digits --epochs 6 --channels 16 --batch-size 32 --learning-rate 0.01
     """
@@ -166,6 +167,7 @@ def baseline(
             last_tol=last_tol,
             augment=augment,
             channels=channels,
+            layers=layers,
             threads=threads,
             device=device,
         )

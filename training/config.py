@@ -4,9 +4,9 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-BASELINES = ("mlp", "resnet", "rknet")
-CLASSIFIERS = ("odenet", *BASELINES)
-DENSITIES = ("cnf",)
+CLASSIFIERS = ("odenet", "mlp", "resnet", "rknet")
+DENSITIES = ("cnf", "planar")
+BASELINES = (*CLASSIFIERS[1:], *DENSITIES[1:])
 REGULARISERS = ("none", "kinetic", "steer", "ernode")
 
 
@@ -33,6 +33,7 @@ class RunConfig:
     regularize: str = "none"  # odenet: what is added to the loss, or done to the interval, for fewer evaluations
     regularize_weight: float = 0.01
     hidden: tuple[int, ...] = (64, 64, 64)  # cnf
+    layers: int = 8  # planar
     threads: int = 2
     device: str = "cpu"
 

@@ -12,6 +12,7 @@ from training.augment import augmented
 from training.baselines import MLP, ResNet
 from training.config import RunConfig
 from training.data import ImageSet, PointSet, generator
+from training.planar import PlanarFlow
 from training.solves import EvaluationCount, TrainingSolve
 
 CLASSIFIER_MODELS: dict[str, type[ODENet | ResNet | MLP]] = {
@@ -94,30 +95,34 @@ class ClassifyTask:
 
 @dataclass
 class DensityTask:
-    """A continuous normalizing flow on points, negative log-likelihood in nats of the input's units."""
+    """A normalizing flow on points, negative log-likelihood in nats of the input's units."""
 
     config: RunConfig
     data: PointSet
 
     def __post_init__(self) -> None:
         shape = CNFConfig(mean=self.data.mean, std=self.data.std, hidden=self.config.hidden)
-        self.model = CNF(shape).to(self.config.device)
+        planar = self.config.family == "planar"
+        self.model = (PlanarFlow(shape, self.config.layers) if planar else CNF(shape)).to(self.config.device)
         self.evaluations = EvaluationCount()
         rows = 100_000 if self.data.train is None else len(self.data.train)
         self.steps_per_epoch = max(1, rows // self.config.batch_size)
 
     def loss(self, step: int) -> Tensor:
         """Mean negative log-likelihood of the step's points."""
-        points = self._tensor(self.data.batch(self.config.seed, step, self.config.batch_size))
-        return -self.model.log_prob(points, self._solve(step)).mean()
+        return self._nll(self.data.batch(self.config.seed, step, self.config.batch_size), step)
 
     def held_out(self, step: int) -> dict[str, float]:
         """Mean negative log-likelihood."""
         with torch.no_grad():
-            return {"nll": -float(self.model.log_prob(self._tensor(self.data.held), self._solve(step)).mean())}
+            return {"nll": float(self._nll(self.data.held, step))}
 
-    def _solve(self, step: int) -> TrainingSolve:
-        return TrainingSolve(self.config, step // self.steps_per_epoch, self.evaluations)
+    def _nll(self, array: Any, step: int) -> Tensor:
+        points = self._tensor(array)
+        if isinstance(self.model, PlanarFlow):
+            return -self.model.log_prob(points).mean()
+        solve = TrainingSolve(self.config, step // self.steps_per_epoch, self.evaluations)
+        return -self.model.log_prob(points, solve).mean()
 
     def _tensor(self, array: Any) -> Tensor:
         return torch.from_numpy(array).to(self.config.device, torch.float32)
