@@ -94,6 +94,9 @@ def command_of(config: RunConfig) -> str:
         value = getattr(config, field.name)
         if field.name in {"family", "device"} or (field.default == value and field.name != "epochs"):
             continue
+        if isinstance(value, bool):
+            words.append(f"--{field.name}")
+            continue
         text = (
             ",".join(map(str, value))
             if isinstance(value, tuple)

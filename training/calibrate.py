@@ -97,7 +97,7 @@ def calibration_items(manifest: Manifest, program: str, count: int, data_dir: Pa
     elif data in TOYS:
         inputs, described = TOYS[data](generator(seed, 5), count), f"{count} fresh points of {data}"
     else:
-        inputs = load_points(data, seed).held[:count]
+        inputs = load_points(data, seed, data_dir).held[:count]
         described = f"{len(inputs)} held-back training items of {data}"
     rng = generator(seed, 7)
     args = {arg.name: _draw(arg, rng, len(inputs)) for arg in spec.args}

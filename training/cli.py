@@ -176,15 +176,22 @@ def baseline(
 
 @app.command()
 def cnf(
-    data: Annotated[str, typer.Option(help="two-moons, pinwheel, 8gaussians, checkerboard, or a .npy or .csv file.")],
+    data: Annotated[
+        str, typer.Option(help="two-moons, pinwheel, 8gaussians, checkerboard, protein, or a .npy or .csv file.")
+    ],
     name: RunName = None,
     epochs: Annotated[int, typer.Option(min=1, help="An epoch of a toy is 100,000 fresh points.")] = 15,
     batch_size: BatchSize = 512,
     learning_rate: LearningRate = 3e-3,
     average: Average = 0.0,
     hidden: Annotated[str, typer.Option(help="Widths of the hidden layers.")] = "64,64,64",
+    warp: Annotated[bool, typer.Option("--warp", help="Draw heavy tails in before the flow; for tables.")] = False,
+    trace: Annotated[str, typer.Option(help="Of the training loss: exact or hutchinson.")] = "exact",
     method: Method = "dopri5",
     tol: Tol = 1e-4,
+    last_epochs: LastEpochs = 0,
+    last_method: Method = "dopri5",
+    last_tol: Tol = 1e-3,
     seed: int = 0,
     threads: Threads = 2,
     device: str = "cpu",
@@ -195,20 +202,26 @@ def cnf(
 
     Example: odetrain cnf --data two-moons
     """
-    config = RunConfig(
-        family="cnf",
-        data=data,
-        seed=seed,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        average=average,
-        method=method,
-        tol=tol,
-        hidden=tuple(int(width) for width in hidden.split(",")),
-        threads=threads,
-        device=device,
-    )
+    with _one_line_errors():
+        config = RunConfig(
+            family="cnf",
+            data=data,
+            seed=seed,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            average=average,
+            warp=warp,
+            trace=trace,
+            method=method,
+            tol=tol,
+            last_epochs=last_epochs,
+            last_method=last_method,
+            last_tol=last_tol,
+            hidden=tuple(int(width) for width in hidden.split(",")),
+            threads=threads,
+            device=device,
+        )
     _run(config, name or f"cnf-{Path(data).stem}", data_dir, resume)
 
 

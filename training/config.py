@@ -33,6 +33,8 @@ class RunConfig:
     regularize: str = "none"  # odenet: what is added to the loss, or done to the interval, for fewer evaluations
     regularize_weight: float = 0.01
     hidden: tuple[int, ...] = (64, 64, 64)  # cnf
+    warp: bool = False  # cnf: whether heavy tails are drawn in before the flow
+    trace: str = "exact"  # cnf: of the training loss
     layers: int = 8  # planar
     threads: int = 2
     device: str = "cpu"
@@ -42,6 +44,7 @@ class RunConfig:
             ("family", (*CLASSIFIERS, *DENSITIES)),
             ("augment", ("shift", "affine")),
             ("regularize", REGULARISERS),
+            ("trace", ("exact", "hutchinson")),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: expected one of {', '.join(known)}; got {getattr(self, name)!r}")

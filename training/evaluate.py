@@ -75,7 +75,7 @@ def _test_items(
     if data in IMAGE_SETS:
         images = load_images(data, data_dir)
         return images.test_images[:limit], images.test_labels[:limit]
-    return load_points(data, seed).test[:limit], None
+    return load_points(data, seed, data_dir).test[:limit], None
 
 
 def _first_dt(graphs: GraphProgram, method: str, tol: float) -> float | None:

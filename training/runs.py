@@ -16,7 +16,7 @@ def build_task(config: RunConfig, data_dir: Path | None) -> ClassifyTask | Densi
     torch.manual_seed(config.seed)
     if config.family in CLASSIFIERS:
         return ClassifyTask(config, load_images(config.data, data_dir))
-    return DensityTask(config, load_points(config.data, config.seed))
+    return DensityTask(config, load_points(config.data, config.seed, data_dir))
 
 
 def trained_task(run: Path, data_dir: Path | None) -> ClassifyTask | DensityTask:

@@ -3,17 +3,20 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from node_model.cnf import CNF, CNFConfig
 from node_model.odenet import ODENet, ODENetConfig, ScalarTime
+from node_model.warp import Warp
 from training.augment import augmented
 from training.baselines import MLP, ResNet
 from training.config import RunConfig
 from training.data import ImageSet, PointSet, generator
 from training.planar import PlanarFlow
 from training.solves import EvaluationCount, TrainingSolve
+from training.warp_fit import fitted_warp
 
 CLASSIFIER_MODELS: dict[str, type[ODENet | ResNet | MLP]] = {
     "odenet": ODENet,
@@ -101,7 +104,7 @@ class DensityTask:
     data: PointSet
 
     def __post_init__(self) -> None:
-        shape = CNFConfig(mean=self.data.mean, std=self.data.std, hidden=self.config.hidden)
+        shape = CNFConfig(mean=self.data.mean, std=self.data.std, hidden=self.config.hidden, warp=self._warp())
         planar = self.config.family == "planar"
         self.model = (PlanarFlow(shape, self.config.layers) if planar else CNF(shape)).to(self.config.device)
         self.evaluations = EvaluationCount()
@@ -110,19 +113,30 @@ class DensityTask:
 
     def loss(self, step: int) -> Tensor:
         """Mean negative log-likelihood of the step's points."""
-        return self._nll(self.data.batch(self.config.seed, step, self.config.batch_size), step)
+        points = self.data.batch(self.config.seed, step, self.config.batch_size)
+        probe = None
+        if self.config.trace == "hutchinson":
+            probe = self._tensor(np.sign(generator(self.config.seed, 9, step).standard_normal(points.shape)))
+        return self._nll(points, step, probe)
 
     def held_out(self, step: int) -> dict[str, float]:
-        """Mean negative log-likelihood."""
+        """Mean negative log-likelihood, with the exact trace."""
         with torch.no_grad():
-            return {"nll": float(self._nll(self.data.held, step))}
+            return {"nll": float(self._nll(self.data.held, step, None))}
 
-    def _nll(self, array: Any, step: int) -> Tensor:
+    def _nll(self, array: Any, step: int, probe: Tensor | None) -> Tensor:
         points = self._tensor(array)
         if isinstance(self.model, PlanarFlow):
             return -self.model.log_prob(points).mean()
         solve = TrainingSolve(self.config, step // self.steps_per_epoch, self.evaluations)
-        return -self.model.log_prob(points, solve).mean()
+        return -self.model.log_prob(points, solve, probe).mean()
+
+    def _warp(self) -> Warp | None:
+        if not self.config.warp:
+            return None
+        if self.data.train is None:
+            raise ValueError("warp: is fitted to the rows of a table; a toy has none")
+        return fitted_warp((self.data.train - np.array(self.data.mean)) / np.array(self.data.std))
 
     def _tensor(self, array: Any) -> Tensor:
         return torch.from_numpy(array).to(self.config.device, torch.float32)
