@@ -33,13 +33,16 @@ class EvaluationCount:
         return calls
 
 
-class _Counted(nn.Module):
+class Counted(nn.Module):
+    """A function of (t, y) whose calls are counted."""
+
     def __init__(self, func: nn.Module, count: EvaluationCount) -> None:
         super().__init__()
         self.func = func
         self.count = count
 
     def forward(self, t: Tensor, y: Any) -> Any:
+        """func(t, y)."""
         self.count.add()
         return self.func(t, y)
 
@@ -58,7 +61,7 @@ class TrainingSolve:
 
     def __call__(self, func: nn.Module, y0: Any, t: Tensor) -> Any:
         """The states at times t; see node_model.adjoint."""
-        counted = _Counted(func, self._count)
+        counted = Counted(func, self._count)
         return self._odeint(counted, y0, t, rtol=self._tol, atol=self._tol, method=self._method)
 
     def penalised(self, func: nn.Module, y0: Tensor, step: int) -> tuple[Tensor, Tensor]:

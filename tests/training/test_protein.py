@@ -1,4 +1,4 @@
-"""The protein table: cleaned before it is split, standardised by training moments, warped by what training rows show."""
+"""The protein table: cleaned before it is split, and warped by what its training rows show."""
 
 import numpy as np
 import pytest
