@@ -45,7 +45,7 @@ test: .venv/.test ## Format check, lint, types, import contracts, tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadfile
 
 format: .venv/.test ## Format the code and sort its imports
 	$(BIN)/ruff check --fix .

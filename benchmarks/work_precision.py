@@ -29,10 +29,11 @@ import torchdiffeq
 from node_model.checkpoint import load_model
 from node_model.cnf import CNF
 from node_model.odenet import ODENet
+from service.engine.program import ServedProgram
+from service.engine.request import End, Problem
 from service.engine.runner import Runner
-from service.engine.solve import Problem
-from service.models import LoadedProgram
 from service.models import load_model as load_served
+from service.settings import Settings
 
 OUT = Path("docs/benchmarks")
 CHECKPOINTS = Path("checkpoints")
@@ -43,6 +44,7 @@ CASES = (("odenet-mnist", "classify", (1, 8, 64, 256)), ("cnf-two-moons", "log_d
 TARGETS = {("classify", 1): 4.0, ("classify", 256): 1.8, ("log_density", 1): 3.0, ("log_density", 1_000): 3.0}
 SHARDS = 2
 ROUNDS = 9
+LONGEST_SECONDS = 600.0
 LEAST_ITEMS = 32
 """Errors are taken over at least so many items: small batches are solved one after another."""
 TOLERANCES_PER_DECADE = 5
@@ -86,25 +88,29 @@ class Ours:
 
     loop: asyncio.AbstractEventLoop
     runner: Runner
-    program: LoadedProgram
+    program: ServedProgram
     method: str
     tol: float
 
     def solve(self, inputs: Array) -> tuple[Array, float]:
         """The answers, and the mean NFE of an item."""
-        rows, program = len(inputs), self.program
+        program = self.program
         problem = Problem(
+            program=program,
             method=self.method,
             inputs=inputs,
             args=(),
-            rtol=np.full(rows, self.tol),
-            atol=np.full(rows, self.tol),
-            max_nfe=np.full(rows, 10_000),
-            first_dt=np.full(rows, program.cost.first_dt(self.method, self.tol)),
+            rtol=self.tol,
+            atol=self.tol,
+            max_nfe=10_000,
+            first_dt=program.cost.first_dt(self.method, self.tol),
         )
-        outcome = self.loop.run_until_complete(self.runner.run(program.stepper, problem, program.lanes, partial=False))
-        assert outcome.outputs is not None
-        return outcome.outputs[0], float(outcome.solution.nfe.mean())
+        solving = self.runner.solve(
+            problem, received=time.perf_counter(), deadline=time.perf_counter() + LONGEST_SECONDS
+        )
+        request = self.loop.run_until_complete(solving)
+        assert request.end is End.COMPLETED
+        return request.outputs[0], float(request.solution.nfe.mean())
 
 
 def medians(runs: list[Callable[[], object]]) -> list[float]:
@@ -153,8 +159,10 @@ def measure(name: str, program_name: str, sizes: tuple[int, ...]) -> list[dict[s
     _, model = load_model(directory)
     _, exact = load_model(directory)
     exact.double()
-    program = load_served(directory).programs[program_name]
-    loop, runner = asyncio.new_event_loop(), Runner(SHARDS)
+    program = load_served(directory, Settings()).programs[program_name]
+    loop, runner = asyncio.new_event_loop(), Runner(SHARDS, queue_seconds=LONGEST_SECONDS, report=lambda report: None)
+    runner.add_model([program])
+    loop.call_soon(runner.start)
     tol = program.spec.tol
     decades = np.log10(tol.loosest / TIGHTEST)
     tolerances = np.geomspace(tol.loosest, TIGHTEST, round(decades * TOLERANCES_PER_DECADE) + 1)
@@ -196,7 +204,8 @@ def measure(name: str, program_name: str, sizes: tuple[int, ...]) -> list[dict[s
             }
         )
         print(rows[-1], flush=True)
-    runner.shutdown()
+    runner.stop()
+    loop.close()
     return rows
 
 

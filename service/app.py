@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.context import Context, record_of
 from service.api.errors import ApiError, Code, error_response
-from service.api.middleware import BodyLimits, RequestContext
+from service.api.middleware import BodyLimits, DirectRoutes, RequestContext
 from service.api.routes import PROGRAMS, SOLVE_CODES, prepare_bodies, router
 from service.metrics import Metrics
 from service.models import Models, load_models
@@ -34,21 +34,25 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        context.runner.start()
         app.state.loading = asyncio.create_task(_load(context))
         yield
         app.state.loading.cancel()
-        await asyncio.to_thread(context.runner.shutdown)
+        await asyncio.to_thread(context.runner.stop)
 
     app = FastAPI(title="odeserve", description=DESCRIPTION, lifespan=lifespan, redirect_slashes=False)
     app.state.context = context
-    app.include_router(router)
+    # The routes themselves, because including the router would wrap each request once more.
+    app.router.routes.extend(router.routes)
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(RequestValidationError, _on_validation_error)
 
     def count(record: RequestRecord) -> None:
         context.metrics.count(record, time.perf_counter() - record.received)
 
+    app.add_middleware(
+        DirectRoutes, routes=[route for route in router.routes if isinstance(route, APIRoute)], failed=_failed
+    )
     app.add_middleware(BodyLimits, most_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
     app.add_middleware(RequestContext, count=count)
     return app
@@ -57,22 +61,28 @@ def create_app(settings: Settings) -> FastAPI:
 async def _load(context: Context) -> Models:
     models = await asyncio.to_thread(load_models, context.settings)
     for model in models:
+        context.runner.add_model(model.programs.values())
         methods = {method for program in model.programs.values() for method in program.spec.methods}
         context.metrics.model_loaded(model.name, model.manifest.version, model.manifest.task, sorted(methods))
     for route, program in PROGRAMS.items():
-        after = ("ok", "partial", Code.INVALID_INPUT.value, Code.SOLVER_FAILED.value, Code.TOO_LARGE.value)
-        context.metrics.expect(route, models.with_program(program), after)
-        before = set(SOLVE_CODES) - {Code.SOLVER_FAILED}
+        before = set(SOLVE_CODES) - {Code.SOLVER_FAILED, Code.QUEUE_FULL, Code.DEADLINE}
+        after = set(SOLVE_CODES) - {Code.UNKNOWN_MODEL}
+        statuses = ["ok", "partial", "cancelled", *sorted(code.value for code in after)]
+        context.metrics.expect(route, models.with_program(program), statuses)
         context.metrics.expect(route, ["none"], sorted(code.value for code in before))
     prepare_bodies(models, context.settings.max_items)
     context.loaded = models
     return models
 
 
-async def _on_api_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError)  # noqa: S101 - how Starlette calls it, told to the type checker
+def _failed(request: Request, error: ApiError) -> Response:
     record_of(request).status = error.code.value
     return error_response(error)
+
+
+async def _on_api_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)  # noqa: S101 - how Starlette calls it, told to the type checker
+    return _failed(request, error)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -88,10 +98,3 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
             request, ApiError(Code.METHOD_NOT_ALLOWED, message, {"allowed": allowed.split(", ")}, {"Allow": allowed})
         )
     return await _on_api_error(request, ApiError(Code.INVALID_INPUT, str(error.detail)))
-
-
-async def _on_validation_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101
-    first = error.errors()[0]
-    field = ".".join(map(str, first["loc"]))
-    return await _on_api_error(request, ApiError(Code.INVALID_INPUT, f"{field}: {first['msg']}", {"field": field}))

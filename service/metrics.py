@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -14,6 +16,7 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from service.build import build_commit, build_version
+from service.engine.stats import EngineState, StepReport
 from service.record import RequestRecord
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -57,13 +60,51 @@ class Metrics:
         )
         self._evaluations = Counter(
             "odeserve_function_evaluations",
-            "Field evaluations of lanes.",
+            "Field evaluations of lanes that were issued.",
             ["model", "method"],
             registry=registry,
+        )
+        self._useful = Counter(
+            "odeserve_function_evaluations_useful",
+            "Field evaluations of rows that ended while their caller waited.",
+            ["model", "method"],
+            registry=registry,
+        )
+        self._queued = Histogram(
+            "odeserve_queue_duration_seconds",
+            "From the arrival of a request to the start of its first row.",
+            ["model"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._solving = Histogram(
+            "odeserve_solve_duration_seconds",
+            "From the start of a request's first row to the end of its last.",
+            ["model"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._step = Histogram(
+            "odeserve_engine_step_duration_seconds",
+            "One turn of a shard: rows enter, every lane makes an attempt, ended rows leave.",
+            ["model"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._active = Gauge("odeserve_lanes_active", "Lanes taken.", ["model", "shard"], registry=registry)
+        self._capacity = Gauge("odeserve_lanes_capacity", "Lanes there are.", ["model", "shard"], registry=registry)
+        self._depth = Gauge("odeserve_queue_depth", "Requests with rows that wait for lanes.", registry=registry)
+        self._work = Gauge(
+            "odeserve_queued_work_seconds", "Predicted seconds until all that waits has started.", registry=registry
+        )
+        self._heartbeat = Gauge(
+            "odeserve_engine_heartbeat_timestamp_seconds", "When a shard last turned.", ["shard"], registry=registry
         )
         self._model_info = Gauge(
             "odeserve_model_info", "Models being served.", ["model", "version", "task"], registry=registry
         )
+        # The client's own lookup of a child takes a lock and turns every label into text, some 5 us.
+        self._child = lru_cache(maxsize=None)(_labelled)
         info = Gauge("odeserve_build_info", "This server.", ["version", "commit", "backend"], registry=registry)
         info.labels(build_version(), build_commit(), backend).set(1)
 
@@ -79,28 +120,50 @@ class Metrics:
         self._model_info.labels(name, model_version, task).set(1)
         for method in methods:
             self._evaluations.labels(name, method)
+            self._useful.labels(name, method)
             for outcome in ("accepted", "rejected"):
                 self._steps.labels(name, method, outcome)
 
     def count(self, record: RequestRecord, seconds: float) -> None:
         """Count a request that has ended: the one place where that happens."""
-        self._requests.labels(record.route, record.model, record.status).inc()
+        child = self._child
+        child(self._requests, record.route, record.model, record.status).inc()
         solve = record.solve
         tol_class = tolerance_class(solve.tol) if solve else "none"
-        self._duration.labels(record.route, record.model, tol_class).observe(seconds)
+        child(self._duration, record.route, record.model, tol_class).observe(seconds)
         if solve:
-            self._nfe.labels(record.model, tol_class).observe(solve.nfe_per_item)
-            self._steps.labels(record.model, solve.method, "accepted").inc(solve.accepted)
-            self._steps.labels(record.model, solve.method, "rejected").inc(solve.rejected)
-            self._evaluations.labels(record.model, solve.method).inc(solve.evaluations)
+            child(self._nfe, record.model, tol_class).observe(solve.nfe_per_item)
+            child(self._queued, record.model).observe(solve.queue_seconds)
+            child(self._solving, record.model).observe(solve.solve_seconds)
 
-    def text(self) -> bytes:
+    def step(self, report: StepReport) -> None:
+        """Count a turn of a shard. From any thread."""
+        child, model, method, tally = self._child, report.model, report.method, report.tally
+        child(self._step, model).observe(report.seconds)
+        child(self._steps, model, method, "accepted").inc(tally.accepted)
+        child(self._steps, model, method, "rejected").inc(tally.rejected)
+        child(self._evaluations, model, method).inc(tally.issued)
+        child(self._useful, model, method).inc(tally.useful)
+
+    def text(self, state: EngineState) -> bytes:
         """The exposition of every metric, of CONTENT_TYPE."""
+        self._depth.set(state.queue_depth)
+        self._work.set(state.queued_seconds)
+        for gauge, lanes in ((self._active, state.lanes_active), (self._capacity, state.lanes_capacity)):
+            for (model, shard), count in lanes.items():
+                gauge.labels(model, str(shard)).set(count)
+        for shard, heartbeat in enumerate(state.heartbeats):
+            self._heartbeat.labels(str(shard)).set(heartbeat)
         return generate_latest(self._registry)
 
     def value(self, name: str, labels: Mapping[str, str]) -> float | None:
         """One sample, None when there is no such child yet."""
         return self._registry.get_sample_value(name, dict(labels))
+
+
+def _labelled(metric: Any, *labels: str) -> Any:
+    """The child of a metric. Labels come from closed sets only, so that there are few."""
+    return metric.labels(*labels)
 
 
 def tolerance_class(tol: float) -> str:

@@ -1,16 +1,20 @@
 """The models a server has: artifacts found, checked, loaded, warmed, and looked up by `name` or `name@version`."""
 
+import itertools
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from node_model.errors import ArtifactError
-from node_model.manifest import MANIFEST, Manifest, ProgramSpec, read_manifest
-from service.backends.onnx import OnnxStepper
+from node_model.manifest import MANIFEST, Manifest, read_manifest
+from service.backends import open_stepper
 from service.engine.cost import CostTable
+from service.engine.program import ServedProgram
+from service.engine.speed import Speed
 from service.engine.stepper import Stepper
-from service.engine.width import example, measured_lanes, step_seconds
+from service.engine.width import example_rows, measured_lanes, start_seconds, step_seconds
 from service.settings import Settings
 
 log = logging.getLogger("odeserve")
@@ -21,25 +25,11 @@ class UnknownModelError(LookupError):
 
 
 @dataclass(frozen=True)
-class LoadedProgram:
-    """A program ready to solve; `lanes` is the width of its steps on this machine."""
-
-    stepper: Stepper
-    cost: CostTable
-    lanes: int
-
-    @property
-    def spec(self) -> ProgramSpec:
-        """What the artifact says of it."""
-        return self.stepper.spec
-
-
-@dataclass(frozen=True)
 class LoadedModel:
     """One version of a model."""
 
     manifest: Manifest
-    programs: dict[str, LoadedProgram]
+    programs: dict[str, ServedProgram]
 
     @property
     def name(self) -> str:
@@ -117,31 +107,42 @@ def load_models(settings: Settings) -> Models:
 
     Errors: ArtifactError naming the file that is wrong.
     """
-    return Models([load_model(path, settings.lanes) for path in find_artifacts(settings)], settings.default_models)
+    return Models([load_model(path, settings) for path in find_artifacts(settings)], settings.default_models)
 
 
-def load_model(directory: Path, lanes: int | None = None) -> LoadedModel:
-    """One artifact; the width of its steps is measured unless `lanes` is given. Errors: as load_models."""
+def load_model(directory: Path, settings: Settings) -> LoadedModel:
+    """One artifact; the widths of its steps are measured unless the settings name one. Errors: as load_models."""
     manifest = read_manifest(directory)
     if (manifest.name, manifest.version) != directory.resolve().parts[-2:]:
         raise ArtifactError(f"{directory / MANIFEST}: is {manifest.name}@{manifest.version}, not what its folder says")
+    load = next(_loads)
     programs = {}
     for name in manifest.programs:
-        stepper = OnnxStepper(directory, manifest, name)
-        programs[name] = LoadedProgram(stepper, CostTable(stepper.spec), _warmed(stepper, directory, lanes))
-        log.info("%s@%s %s: %d lanes", manifest.name, manifest.version, name, programs[name].lanes)
+        key = f"{manifest.name}@{manifest.version}/{name}#{load}"
+        try:
+            programs[name] = _warmed(
+                manifest.name, key, open_stepper(settings, directory, manifest, name), settings.lanes
+            )
+        except ArtifactError:
+            raise
+        except Exception as error:  # a graph of other shapes than its manifest says: the backend has its own errors
+            raise ArtifactError(f"{directory}: {name} does not run: {str(error).splitlines()[0]}") from error
+        widths = ", ".join(f"{method} {lanes}" for method, lanes in programs[name].lanes.items())
+        log.info("%s@%s %s: lanes %s", manifest.name, manifest.version, name, widths)
     return LoadedModel(manifest, programs)
 
 
-def _warmed(stepper: Stepper, directory: Path, lanes: int | None) -> int:
-    """Run each graph once, then choose the width by the dearest method."""
-    methods = stepper.spec.methods
-    try:
-        stepper.decode(stepper.encode(example(stepper.spec.input, 1)))
-        seconds = {method: step_seconds(stepper, method, lanes or 1) for method in methods}
-        dearest = max(seconds, key=seconds.__getitem__)
-        return lanes or measured_lanes(lambda width: step_seconds(stepper, dearest, width))
-    except ArtifactError:
-        raise
-    except Exception as error:  # a graph of other shapes than its manifest says fails here, with the backend's error
-        raise ArtifactError(f"{directory}: a graph does not run: {str(error).splitlines()[0]}") from error
+_loads = itertools.count(1)
+
+
+def _warmed(model: str, key: str, stepper: Stepper, lanes: int | None) -> ServedProgram:
+    """Run each graph, choose the width of each method's steps, and time them there."""
+    stepper.decode(stepper.start(example_rows(stepper.spec, 1, 1.0)).lanes)
+    widths, seconds = {}, {}
+    for method, spec in stepper.spec.methods.items():
+        width = lanes or measured_lanes(partial(step_seconds, stepper, method))
+        widths[method] = width
+        seconds[method] = step_seconds(stepper, method, width) / (width * spec.nfe_attempt)
+    width = max(widths.values())
+    speed = Speed(start_seconds(stepper, width) / width, seconds)
+    return ServedProgram(model, key, stepper, CostTable(stepper.spec), speed, widths)

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SolveRecord:
-    """Cost of a solve. Units: `nfe_per_item` and `evaluations` in field evaluations of one lane."""
+    """Cost of a solve. Units: `nfe` in field evaluations of all rows, `nfe_per_item` their mean; seconds."""
 
-    method: str
     tol: float
+    nfe: int
     nfe_per_item: float
-    accepted: int
-    rejected: int
-    evaluations: int
+    queue_seconds: float
+    solve_seconds: float
 
 
 @dataclass

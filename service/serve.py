@@ -2,15 +2,28 @@
 
 import asyncio
 import logging
+import os
 import socket
+import sys
+import time
 from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
+from service.api.context import Context
 from service.app import create_app
+from service.engine.request import End
 from service.models import Models
 from service.settings import Settings
+
+log = logging.getLogger("odeserve")
+
+SWITCH_SECONDS = 5e-5
+"""How long a thread keeps the interpreter while another wants it. A shard needs it for some 100 us between two steps of
+milliseconds; at Python's 5 ms it would wait longer for the event loop than it computes."""
+LOOK_SECONDS = 0.02
 
 
 class ServeError(RuntimeError):
@@ -29,15 +42,59 @@ def serve_until_stopped(settings: Settings, host: str, port: int, announce: Call
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{listener.getsockname()[1]}"
     app = create_app(settings)
+    context: Context = app.state.context
     config = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=settings.keep_alive_seconds,
+        # Only for answers that nobody reads: what is under way has been ended by then.
+        timeout_graceful_shutdown=int(settings.drain_seconds) + 2,
     )
+    sys.setswitchinterval(SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_serve(uvicorn.Server(config), app, listener, lambda models: announce(_welcome(url, models))))
+        runner.run(
+            _serve(DrainingServer(config, context), app, listener, lambda models: announce(_welcome(url, models)))
+        )
+
+
+class DrainingServer(uvicorn.Server):
+    """A server that on a signal first says that it stops, then closes its listener, then ends what is under way.
+
+    uvicorn's own closes the listener at once, which a proxy sees as refused connections, and exits 143.
+    """
+
+    def __init__(self, config: uvicorn.Config, context: Context) -> None:
+        super().__init__(config)
+        self._context = context
+        self._draining: asyncio.Task[None] | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """First signal: drain. Second: leave at once, whatever is under way."""
+        if self._context.draining:
+            os._exit(128 + sig)
+        self._context.draining = True
+        self._loop.call_soon_threadsafe(self._begin)
+
+    def _begin(self) -> None:
+        self._draining = asyncio.create_task(self._drain())
+
+    async def _drain(self) -> None:
+        settings, runner = self._context.settings, self._context.runner
+        if settings.drain_notice_seconds:
+            log.info("stopping: new requests are turned away for %g s", settings.drain_notice_seconds)
+            await asyncio.sleep(settings.drain_notice_seconds)
+        self.should_exit = True
+        until = time.monotonic() + settings.drain_seconds
+        while not runner.idle and time.monotonic() < until:
+            await asyncio.sleep(LOOK_SECONDS)
+        runner.end_all(End.STOPPED)
 
 
 def _listen(host: str, port: int) -> socket.socket:

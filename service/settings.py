@@ -32,14 +32,21 @@ class Settings(BaseSettings):
     default_models: Names = Field(
         default=("odenet-mnist", "cnf-two-moons"), description="who answers when a request names no model"
     )
-    backend: Literal["onnx"] = "onnx"
+    backend: Literal["onnx", "torch"] = Field(default="onnx", description="exported graphs, or PyTorch's own step")
+    device: str = Field(
+        default="cpu", pattern=r"cpu|cuda(:\d+)?", description="of the torch backend: cpu, cuda, cuda:1"
+    )
     shards: int = Field(default_factory=lambda: min(available_cores(), 4), ge=1, le=256, description="solver threads")
     lanes: int | None = Field(default=None, ge=1, le=65536, description="rows in one step; measured when not set")
     max_body_mb: float = Field(default=16, gt=0, description="largest request body, MiB")
     max_items: int = Field(default=20_000, ge=1, description="most items (rows of the solver) in a request")
     max_nfe: int = Field(default=10_000, ge=1, description="most field evaluations an item may use")
+    queue_seconds: float = Field(default=5, gt=0, description="most predicted seconds of waiting work; then 429")
+    max_seconds: float = Field(default=60, gt=0, description="a request that takes longer ends with 504")
     body_seconds: float = Field(default=30, gt=0, description="time in which a body must arrive")
     keep_alive_seconds: int = Field(default=75, ge=0, description="how long an idle connection is kept")
+    drain_notice_seconds: float = Field(default=0, ge=0, description="after a signal, still listen and answer 503")
+    drain_seconds: float = Field(default=10, ge=0, description="then, for running requests to end")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("models", "default_models", mode="before")

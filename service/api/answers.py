@@ -1,6 +1,8 @@
 """Answers: arrays of a solved request turned into what is sent."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,16 +11,27 @@ from node_model.status import ADVICE, Status
 from service.api.errors import ApiError, Code
 from service.api.parameters import Choice
 from service.engine.cost import CostTable
-from service.engine.runner import Outcome
-from service.engine.solve import Solution
+from service.engine.request import End, Request, Solution
 from service.engine.stepper import Array
 
+RETRY_SECONDS = 1
 
-def failure_of(outcome: Outcome, rows_per_item: int = 1) -> ApiError:
-    """The error of a request that a failed item ended."""
-    row = outcome.first_failed or 0
-    solution, item = outcome.solution, row // rows_per_item
-    status = Status(int(solution.status[row]))
+
+def failure_of(request: Request, rows_per_item: int = 1) -> ApiError | None:
+    """The error of a request that did not end well; None for one that did, or whose caller takes what there is."""
+    solution, end = request.solution, request.end
+    if end is End.STOPPED:
+        return ApiError(Code.NOT_READY, "the server stops", {"state": "draining"}, {"Retry-After": str(RETRY_SECONDS)})
+    if end is End.FAULT:
+        return ApiError(Code.INTERNAL, "the solver's backend failed; the log has it")
+    if request.problem.partial or end is End.COMPLETED:
+        return None
+    if end is End.DEADLINE:
+        spent = 1e3 * (request.queue_seconds + request.solve_seconds)
+        details: dict[str, Any] = {"spent_ms": round(spent, 3), "nfe": int(solution.nfe.sum())}
+        return ApiError(Code.DEADLINE, f"not solved within {spent:.0f} ms; loosen tol or ask for less", details)
+    row = request.first_failed or 0
+    status, item = Status(int(solution.status[row])), row // rows_per_item
     details = {
         "index": item,
         "status": status.label,
@@ -33,30 +46,43 @@ def failure_of(outcome: Outcome, rows_per_item: int = 1) -> ApiError:
 class Solved:
     """What answers are made of: the answers of one program, item by item.
 
-    Shapes: status [item]; outputs each [item, *output.shape]; the counts of `solution` [item].
+    Shapes: outputs each [item, *output.shape]; every array of `solution` [item].
     """
 
     choice: Choice
     cost: CostTable
     solution: Solution
     outputs: tuple[Array, ...]
-    status: Array
 
     @classmethod
-    def of(cls, choice: Choice, cost: CostTable, outcome: Outcome, rows_per_item: int = 1) -> "Solved":
-        """An answer that is not finite though its lane ended well is `non_finite` too.
+    def of(cls, choice: Choice, request: Request) -> "Solved":
+        """Of a request without failure; rows that its deadline cut off say so."""
+        solution, cost = request.solution, request.problem.program.cost
+        if request.end is End.DEADLINE:
+            status = np.where(solution.status == Status.CANCELLED, Status.DEADLINE, solution.status)
+            solution = replace(solution, status=status)
+        outputs = request.outputs or tuple(
+            np.full((len(request.problem), *spec.shape), np.nan, spec.dtype)
+            for spec in request.problem.program.spec.outputs
+        )
+        return cls(choice, cost, solution, outputs)
 
-        Errors: ApiError 422 when an item failed and ended the request.
-        """
-        if outcome.outputs is None:
-            raise failure_of(outcome, rows_per_item)
-        status = outcome.solution.status
-        for output in outcome.outputs:
-            finite = np.isfinite(output).reshape(len(status), -1).all(1)
-            status = np.where((status == Status.OK) & ~finite, Status.NON_FINITE, status)
-        return cls(choice, cost, outcome.solution, outcome.outputs, status)
+    def __len__(self) -> int:
+        return len(self.solution.status)
+
+    def __getitem__(self, items: slice) -> "Solved":
+        """A range of the items."""
+        if items.start == 0 and items.stop >= len(self):
+            return self
+        solution = Solution(*(column[items] for column in vars(self.solution).values()))
+        return replace(self, solution=solution, outputs=tuple(output[items] for output in self.outputs))
 
     @property
+    def status(self) -> Array:
+        """[item], node_model.status.Status."""
+        return self.solution.status
+
+    @cached_property
     def ok(self) -> Array:
         """[item] bool."""
         return np.asarray(self.status == Status.OK)
@@ -87,11 +113,12 @@ class Solved:
 
 def classifications(solved: Solved, labels: tuple[str, ...]) -> list[dict[str, Any]]:
     """`predictions` of /classify, from the logits, which are the first output."""
-    ok = solved.ok
-    logits = np.where(ok[:, None], solved.outputs[0].astype(np.float64), 0.0)
-    exp = np.exp(logits - logits.max(1, keepdims=True))
-    probabilities = (exp / exp.sum(1, keepdims=True)).astype(np.float32)
+    ok, logits = solved.ok, solved.outputs[0].astype(np.float64)
+    if not ok.all():
+        logits[~ok] = 0.0
     index = logits.argmax(1)
+    exp = np.exp(logits - logits[np.arange(len(index)), index][:, None])
+    probabilities = (exp / exp.sum(1)[:, None]).astype(np.float32)
     stable = _stable(solved, logits)
     return [
         {
@@ -122,39 +149,36 @@ def densities(solved: Solved) -> list[dict[str, Any]]:
     return [{"log_density": value if fine else None, **item} for fine, value, item in values]
 
 
-def estimated_densities(solved: Solved, probes: int) -> list[dict[str, Any]]:
-    """`predictions` of /density with Hutchinson's trace: `probes` neighbouring rows are one point.
+def per_point(solved: Solved, probes: int) -> Solved:
+    """Hutchinson's estimate: `probes` neighbouring rows made one item, their mean log-density and its standard error.
 
-    The standard error of the mean is null for a single probe. A point fails with the first of its probes that does.
+    The standard error is NaN for a single probe. A point fails with the first of its probes that does.
     """
-    grouped = solved.status.reshape(-1, probes)
+    grouped, counts = solved.status.reshape(-1, probes), solved.solution
     worst = (grouped != Status.OK).argmax(1)
-    counts = solved.solution
-    per_point = Solved(
-        choice=solved.choice,
-        cost=solved.cost,
-        solution=Solution(
-            y=counts.y[::probes],
-            t=counts.t[::probes],
-            status=counts.status[::probes],
-            nfe=counts.nfe.reshape(-1, probes).sum(1),
-            accepted=counts.accepted.reshape(-1, probes).sum(1),
-            rejected=counts.rejected.reshape(-1, probes).sum(1),
-            error_estimate=counts.error_estimate.reshape(-1, probes).max(1),
-        ),
-        outputs=(),
-        status=grouped[np.arange(len(grouped)), worst],
-    )
     values = np.where(solved.ok, solved.outputs[0], 0.0).reshape(-1, probes)
     error = values.std(1, ddof=1) / np.sqrt(probes) if probes > 1 else np.full(len(values), np.nan)
-    columns = zip(per_point.ok.tolist(), values.mean(1).tolist(), error.tolist(), per_point.items(), strict=True)
+    solution = Solution(
+        status=grouped[np.arange(len(grouped)), worst],
+        t=counts.t[::probes],
+        nfe=counts.nfe.reshape(-1, probes).sum(1),
+        accepted=counts.accepted.reshape(-1, probes).sum(1),
+        rejected=counts.rejected.reshape(-1, probes).sum(1),
+        error_estimate=counts.error_estimate.reshape(-1, probes).max(1),
+    )
+    return replace(solved, solution=solution, outputs=(values.mean(1), error))
+
+
+def estimated_densities(solved: Solved) -> list[dict[str, Any]]:
+    """`predictions` of /density with Hutchinson's trace, from `per_point`."""
+    means, errors = (output.tolist() for output in solved.outputs)
     return [
         {
             "log_density": mean if fine else None,
-            "log_density_std_error": spread if fine and probes > 1 else None,
+            "log_density_std_error": error if fine and not math.isnan(error) else None,
             **item,
         }
-        for fine, mean, spread, item in columns
+        for fine, mean, error, item in zip(solved.ok.tolist(), means, errors, solved.items(), strict=True)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from starlette.requests import Request
 
+from service.api.answers import RETRY_SECONDS
 from service.api.errors import ApiError, Code
 from service.engine.runner import Runner
 from service.metrics import Metrics
@@ -9,24 +10,25 @@ from service.models import Models
 from service.record import RequestRecord
 from service.settings import Settings
 
-RETRY_SECONDS = 1
-
 
 class Context:
-    """One server's parts. `loaded` is None until every model is loaded, checked, warmed and measured."""
+    """One server's parts. `loaded` is None until every model is loaded, checked, warmed and timed."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.settings = settings
         self.metrics = metrics
-        self.runner = Runner(settings.shards)
+        self.runner = Runner(settings.shards, settings.queue_seconds, metrics.step)
         self.loaded: Models | None = None
+        self.draining = False
 
     @property
     def models(self) -> Models:
-        """The loaded models. Errors: ApiError 503 while starting."""
+        """The loaded models. Errors: ApiError 503 while starting and stopping."""
+        headers = {"Retry-After": str(RETRY_SECONDS)}
+        if self.draining:
+            raise ApiError(Code.NOT_READY, "the server stops; ask another", {"state": "draining"}, headers)
         if self.loaded is None:
-            message = "models are still being loaded; try again"
-            raise ApiError(Code.NOT_READY, message, {"state": "starting"}, {"Retry-After": str(RETRY_SECONDS)})
+            raise ApiError(Code.NOT_READY, "models are still being loaded", {"state": "starting"}, headers)
         return self.loaded
 
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-import orjson
 from starlette.responses import Response
 
+from service.api.responses import json_response
 from service.api.schemas import ErrorAnswer
 
 
@@ -21,7 +21,9 @@ class Code(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     BODY_TIMEOUT = "body_timeout"
+    QUEUE_FULL = "queue_full"
     NOT_READY = "not_ready"
+    DEADLINE = "deadline"
     INTERNAL = "internal"
 
 
@@ -37,7 +39,9 @@ TABLE: dict[Code, tuple[int, str]] = {
     Code.METHOD_NOT_ALLOWED: (405, "the path does not take this method; Allow names those it takes"),
     Code.UNSUPPORTED_MEDIA_TYPE: (415, "the body is not application/json"),
     Code.BODY_TIMEOUT: (408, "the body did not arrive in time"),
-    Code.NOT_READY: (503, "models are still being loaded; Retry-After says when to ask again"),
+    Code.QUEUE_FULL: (429, "more work is waiting than may; Retry-After says when there is room again"),
+    Code.NOT_READY: (503, "the server is starting or stopping; Retry-After says when to ask again"),
+    Code.DEADLINE: (504, "not solved in time: what was spent"),
     Code.INTERNAL: (500, "a fault of the server, logged under the request id"),
 }
 """Each code's HTTP status and meaning."""
@@ -63,12 +67,6 @@ class ApiError(Exception):
 def invalid(field: str, message: str, **details: Any) -> ApiError:
     """A parameter or body field that is wrong: 422 naming it."""
     return ApiError(Code.INVALID_INPUT, f"{field}: {message}", {"field": field, **details})
-
-
-def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """JSON of plain data and numpy arrays; a number that is not finite becomes null."""
-    body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
-    return Response(body, status, dict(headers or {}), media_type="application/json")
 
 
 def error_response(error: ApiError) -> Response:

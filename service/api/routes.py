@@ -1,26 +1,29 @@
 """Thin handlers: parse, submit, await, answer."""
 
 import asyncio
+import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
 from fastapi import APIRouter
+from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
 from node_model.manifest import TensorSpec
-from node_model.status import Status
 from service.api import answers
-from service.api.answers import Solved
+from service.api.answers import Solved, failure_of
 from service.api.bodies import SampleBody, TensorBody
 from service.api.context import Context, context_of, record_of
-from service.api.errors import ApiError, Code, documented, invalid, json_response
+from service.api.errors import ApiError, Code, documented, invalid
+from service.api.middleware import cancelled_when_left
 from service.api.parameters import SOLVER, TRACE, Choice, Parameters, Probes, documented_parameters
+from service.api.responses import Items, answer_response, json_response
 from service.api.schemas import (
     ClassifyAnswer,
     ClassifyBody,
@@ -33,20 +36,32 @@ from service.api.schemas import (
     SampleBody as SampleSchema,
 )
 from service.engine.draws import SEED_LIMIT, draw_items
-from service.engine.runner import Outcome
-from service.engine.solve import Problem
+from service.engine.program import ServedProgram
+from service.engine.request import Problem, QueueFullError
 from service.engine.stepper import Array
 from service.metrics import CONTENT_TYPE
-from service.models import LoadedModel, LoadedProgram, Models, UnknownModelError
+from service.models import LoadedModel, Models, UnknownModelError
 from service.record import SolveRecord
 
-router = APIRouter()
+
+class HandlerRoute(APIRoute):
+    """A route whose handler takes the request and reads it itself; FastAPI's part is the OpenAPI text.
+
+    FastAPI's own reading of parameters and bodies costs more than a small solve's answer.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return handler
+
+
+router = APIRouter(route_class=HandlerRoute)
 
 Result = TypeVar("Result")
 
-FEW_ITEMS = 200
+FEW_DRAWS = 20
 FEW_BYTES = 200_000
-"""Up to here parsing and answering take well under a millisecond and stay on the event loop."""
+"""Up to here drawing and parsing take well under a millisecond and stay on the event loop."""
 
 SOLVE_CODES = (
     Code.INVALID_INPUT,
@@ -55,13 +70,16 @@ SOLVE_CODES = (
     Code.UNKNOWN_MODEL,
     Code.UNSUPPORTED_MEDIA_TYPE,
     Code.BODY_TIMEOUT,
+    Code.QUEUE_FULL,
     Code.NOT_READY,
+    Code.DEADLINE,
     Code.INTERNAL,
 )
 PROGRAMS = {"/classify": "classify", "/density": "log_density", "/sample": "sample"}
 """Which program of a model a route runs."""
 TENSOR_FIELDS = {"/classify": ("image", "images"), "/density": ("point", "points")}
 """Names of one input and of several in a body."""
+NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
 HUTCHINSON = "log_density_hutchinson"
 
 
@@ -81,7 +99,7 @@ class _Job:
     context: Context
     request: Request
     model: LoadedModel
-    program: LoadedProgram
+    program: ServedProgram
     choice: Choice
 
 
@@ -106,13 +124,9 @@ async def classify(request: Request) -> Response:
     """Classes of images, with what each cost."""
     job = _job(request, "/classify", Parameters(request.query_params.multi_items(), SOLVER), "classify")
     images = await _read_tensors(job, *TENSOR_FIELDS["/classify"])
-    outcome = await _solve(job, images)
+    solved = await _solve(job, images)
     labels = job.model.manifest.labels or ()
-
-    def build() -> dict[str, Any]:
-        return {"predictions": answers.classifications(Solved.of(job.choice, job.program.cost, outcome), labels)}
-
-    return await _answer(job, outcome, build)
+    return _answer(job, {"predictions": Items(len(solved), lambda a, b: answers.classifications(solved[a:b], labels))})
 
 
 @router.post(
@@ -129,12 +143,8 @@ async def density(request: Request) -> Response:
     points = await _read_tensors(job, *TENSOR_FIELDS["/density"])
     if probes:
         return await _estimated_density(job, points, probes)
-    outcome = await _solve(job, points)
-
-    def build() -> dict[str, Any]:
-        return {"predictions": answers.densities(Solved.of(job.choice, job.program.cost, outcome))}
-
-    return await _answer(job, outcome, build)
+    solved = await _solve(job, points)
+    return _answer(job, {"predictions": Items(len(solved), lambda a, b: answers.densities(solved[a:b]))})
 
 
 async def _estimated_density(job: _Job, points: Array, probes: Probes) -> Response:
@@ -146,13 +156,10 @@ async def _estimated_density(job: _Job, points: Array, probes: Probes) -> Respon
     args = await asyncio.to_thread(
         lambda: tuple(draw_items(spec, probes.seed, len(points), probes.count) for spec in job.program.spec.args)
     )
-    outcome = await _solve(job, np.repeat(points, probes.count, axis=0), args, rows_per_item=probes.count)
-
-    def build() -> dict[str, Any]:
-        solved = Solved.of(job.choice, job.program.cost, outcome, probes.count)
-        return {"predictions": answers.estimated_densities(solved, probes.count), "seed": probes.seed}
-
-    return await _answer(job, outcome, build)
+    rows = await _solve(job, np.repeat(points, probes.count, axis=0), args, rows_per_item=probes.count)
+    solved = answers.per_point(rows, probes.count)
+    predictions = Items(len(solved), lambda a, b: answers.estimated_densities(solved[a:b]))
+    return _answer(job, {"predictions": predictions, "seed": probes.seed})
 
 
 @router.post(
@@ -167,14 +174,12 @@ async def sample(request: Request) -> Response:
     wanted = _sample_body(job.context.settings.max_items).read(await _read_body(request))
     seed = secrets.randbelow(SEED_LIMIT) if wanted.seed is None else wanted.seed
     spec = job.program.spec.input
-    draws = await _off_loop(wanted.n > FEW_ITEMS // 10, lambda: draw_items(spec, seed, wanted.n))
-    outcome = await _solve(job, draws)
-
-    def build() -> dict[str, Any]:
-        solved = Solved.of(job.choice, job.program.cost, outcome)
-        return {"samples": answers.samples(solved), "seed": seed, "predictions": solved.items()}
-
-    return await _answer(job, outcome, build)
+    draws = await _off_loop(wanted.n > FEW_DRAWS, lambda: draw_items(spec, seed, wanted.n))
+    solved = await _solve(job, draws)
+    points = Items(len(solved), lambda a, b: answers.samples(solved[a:b]))
+    return _answer(
+        job, {"samples": points, "seed": seed, "predictions": Items(len(solved), lambda a, b: solved[a:b].items())}
+    )
 
 
 async def _read_body(request: Request) -> bytes:
@@ -207,53 +212,59 @@ def prepare_bodies(models: Models, most_items: int) -> None:
     _sample_body(most_items)
 
 
-async def _solve(job: _Job, inputs: Array, args: tuple[Array, ...] = (), rows_per_item: int = 1) -> Outcome:
-    """Run the rows on the solver threads and note what they cost."""
-    rows, choice = len(inputs), job.choice
+async def _solve(job: _Job, inputs: Array, args: tuple[Array, ...] = (), rows_per_item: int = 1) -> Solved:
+    """Have the engine solve the rows, note what they cost, and raise what went wrong."""
+    choice, program, record, context = job.choice, job.program, record_of(job.request), job.context
     problem = Problem(
+        program=program,
         method=choice.method,
         inputs=inputs,
         args=args,
-        rtol=np.full(rows, choice.rtol),
-        atol=np.full(rows, choice.atol),
-        max_nfe=np.full(rows, choice.max_nfe),
-        first_dt=np.full(rows, job.program.cost.first_dt(choice.method, min(choice.rtol, choice.atol))),
+        rtol=choice.rtol,
+        atol=choice.atol,
+        max_nfe=choice.max_nfe,
+        first_dt=program.cost.first_dt(choice.method, min(choice.rtol, choice.atol)),
+        partial=choice.partial,
     )
-    outcome = await job.context.runner.run(job.program.stepper, problem, job.program.lanes, partial=choice.partial)
-    solution = outcome.solution
-    evaluations = int(solution.nfe.sum())
-    record_of(job.request).solve = SolveRecord(
-        method=choice.method,
+    deadline = record.received + context.settings.max_seconds
+    try:
+        async with cancelled_when_left(job.request):
+            request = await context.runner.solve(problem, received=record.received, deadline=deadline)
+    except QueueFullError as error:
+        seconds = math.ceil(error.retry_after)
+        details = {"waiting_seconds": round(error.waiting, 3), "retry_after_seconds": seconds}
+        raise ApiError(Code.QUEUE_FULL, str(error), details, {"Retry-After": str(max(1, seconds))}) from error
+    record.solve = SolveRecord(
         tol=choice.loosest,
-        nfe_per_item=evaluations * rows_per_item / rows,
-        accepted=int(solution.accepted.sum()),
-        rejected=int(solution.rejected.sum()),
-        evaluations=evaluations,
+        nfe=int(request.solution.nfe.sum()),
+        nfe_per_item=float(request.solution.nfe.mean()) * rows_per_item,
+        queue_seconds=request.queue_seconds,
+        solve_seconds=request.solve_seconds,
     )
-    return outcome
-
-
-async def _answer(job: _Job, outcome: Outcome, build: Callable[[], dict[str, Any]]) -> Response:
-    """The answer of a solve, with its headers."""
-    record = record_of(job.request)
-    manifest = job.model.manifest
-
-    def respond() -> Response:
-        content = build()
-        total = time.perf_counter() - record.received
-        seconds = {"queue": outcome.queue_seconds, "solve": outcome.solve_seconds, "total": total}
-        timing = {name: round(1e3 * value, 3) for name, value in seconds.items()}
-        headers = {
-            "X-NFE": str(int(outcome.solution.nfe.sum())),
-            "X-Tol": f"{job.choice.loosest:g}",
-            "Server-Timing": ", ".join(f"{name};dur={value}" for name, value in timing.items()),
-        }
-        answer = {"model": manifest.name, "version": manifest.version, **content, "timing_ms": timing}
-        return json_response(answer, headers=headers)
-
-    if job.choice.partial and (outcome.solution.status != Status.OK).any():
+    failure = failure_of(request, rows_per_item)
+    if failure:
+        raise failure
+    solved = Solved.of(choice, request)
+    if not solved.ok.all():
         record.status = "partial"
-    return await _off_loop(len(outcome.solution.status) > FEW_ITEMS, respond)
+    return solved
+
+
+def _answer(job: _Job, content: dict[str, Any]) -> Response:
+    """The answer of a solve, with its headers."""
+    record, manifest = record_of(job.request), job.model.manifest
+    solve = record.solve
+    assert solve is not None  # noqa: S101 - it is an answer to a solve
+    total = time.perf_counter() - record.received
+    seconds = {"queue": solve.queue_seconds, "solve": solve.solve_seconds, "total": total}
+    timing = {name: round(1e3 * value, 3) for name, value in seconds.items()}
+    headers = {
+        "X-NFE": str(solve.nfe),
+        "X-Tol": f"{job.choice.loosest:g}",
+        "Server-Timing": ", ".join(f"{name};dur={value}" for name, value in timing.items()),
+    }
+    answer = {"model": manifest.name, "version": manifest.version, **content, "timing_ms": timing}
+    return answer_response(answer, headers)
 
 
 async def _off_loop(large: bool, work: Callable[[], Result]) -> Result:
@@ -281,12 +292,16 @@ async def list_models(request: Request) -> Response:
     )
 
 
-@router.get("/models/{name}", responses=documented(Code.UNKNOWN_MODEL, Code.INVALID_INPUT, Code.NOT_READY))
-async def show_model(request: Request, name: str) -> Response:
+@router.get(
+    "/models/{name}",
+    openapi_extra={"parameters": [NAME]},
+    responses=documented(Code.UNKNOWN_MODEL, Code.INVALID_INPUT, Code.NOT_READY),
+)
+async def show_model(request: Request) -> Response:
     """What a model's artifact says of itself, and which routes it answers with which inputs."""
     models = context_of(request).models
     try:
-        model = models.find(name)
+        model = models.find(request.path_params["name"])
     except UnknownModelError as error:
         raise ApiError(Code.UNKNOWN_MODEL, str(error), {"known": models.names}) from error
     record_of(request).model = model.name
@@ -305,15 +320,17 @@ async def show_model(request: Request, name: str) -> Response:
     return json_response({**manifest, "signature": signature})
 
 
-@router.get("/health/live")
-async def live() -> Response:
-    """200 while the process runs."""
+@router.get("/health/live", responses=documented(Code.NOT_READY))
+async def live(request: Request) -> Response:
+    """200 while every shard of the engine turns; 503 when one has hung for 10 s."""
+    if not context_of(request).runner.alive:
+        raise ApiError(Code.NOT_READY, "a shard of the engine hangs; restart the server", {"state": "hung"})
     return json_response({"status": "live"})
 
 
 @router.get("/health/ready", responses=documented(Code.NOT_READY))
 async def ready(request: Request) -> Response:
-    """200 once every model is loaded, checked, warmed and measured."""
+    """200 once every model is loaded, checked, warmed and timed, until the server begins to stop."""
     models = context_of(request).models
     return json_response({"status": "ready", "models": [f"{m.name}@{m.manifest.version}" for m in models]})
 
@@ -321,4 +338,5 @@ async def ready(request: Request) -> Response:
 @router.get("/metrics")
 async def metrics(request: Request) -> Response:
     """Prometheus exposition."""
-    return Response(context_of(request).metrics.text(), media_type=CONTENT_TYPE)
+    context = context_of(request)
+    return Response(context.metrics.text(context.runner.state), media_type=CONTENT_TYPE)

@@ -1,1 +1,22 @@
-"""Ways to run a program: each module makes steppers of one kind."""
+"""How a program is run: exported graphs in ONNX Runtime, or node_model's own step in PyTorch."""
+
+from pathlib import Path
+
+from node_model.manifest import Manifest
+from service.engine.stepper import Stepper
+from service.settings import Settings
+
+
+def open_stepper(settings: Settings, directory: Path, manifest: Manifest, program: str) -> Stepper:
+    """A program on the backend that the settings name.
+
+    Errors: ArtifactError naming the file that is missing, altered or does not fit; SettingsError without PyTorch.
+    """
+    # Each backend is imported when it is asked for: the other one's runtime is never loaded.
+    if settings.backend == "torch":
+        from service.backends.torch import TorchStepper
+
+        return TorchStepper(directory, manifest, program, settings.device)
+    from service.backends.onnx import OnnxStepper
+
+    return OnnxStepper(directory, manifest, program)

@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 
 from node_model.errors import ArtifactError
 from node_model.manifest import Manifest, ProgramSpec, verified_bytes
-from service.engine.stepper import Array, Carried, Limits, Stepped
+from service.engine.stepper import CARRIED, LIMITS, Array, Lanes, Rows, Stepped
 
-STEP_INPUTS = (*(f"{name}_in" for name in Carried._fields), *Limits._fields)
-STEP_OUTPUTS = (*Carried._fields, "status", "ratio", "err_norm")
+STEP_INPUTS = (*(f"{name}_in" for name in CARRIED), *LIMITS)
+STEP_OUTPUTS = (*CARRIED, "status", "ratio", "err_norm")
 START_INPUTS = ("y", "t", "t_end", "max_nfe")
 START_OUTPUTS = ("f", "nfe", "status")
 
@@ -44,24 +45,32 @@ class OnnxStepper:
     def spec(self) -> ProgramSpec:
         return self._spec
 
-    def encode(self, inputs: Array) -> Array:
-        y: Array = self._encode.run(("y",), {self._spec.input.name: inputs})[0]
-        return y
-
-    def start(
-        self, y: Array, t: Array, t_end: Array, max_nfe: Array, args: tuple[Array, ...]
-    ) -> tuple[Array, Array, Array]:
-        feed = dict(zip(self._start_inputs, (y, t, t_end, max_nfe, *args), strict=True))
+    def start(self, rows: Rows) -> Stepped:
+        count, (t0, t_end) = len(rows.inputs), self._spec.interval
+        y = self._encode.run(("y",), {self._spec.input.name: rows.inputs})[0]
+        t, ends = np.full(count, t0), np.full(count, t_end)
+        feed = dict(zip(self._start_inputs, (y, t, ends, rows.max_nfe, *rows.args), strict=True))
         f, nfe, status = self._start.run(START_OUTPUTS, feed)
-        return f, nfe, status
+        accepted, none = np.ones(count, np.bool_), np.zeros(count, np.int64)
+        lanes = Lanes(y, f, t, rows.first_dt, accepted, none, nfe, ends, rows.rtol, rows.atol, rows.max_nfe, rows.args)
+        return Stepped(lanes, status, t, nfe, accepted, np.zeros(count))
 
-    def step(self, method: str, carried: Carried, limits: Limits, args: tuple[Array, ...]) -> Stepped:
-        feed = dict(zip(self._step_inputs, (*carried, *limits, *args), strict=True))
-        outputs = self._steps[method].run(STEP_OUTPUTS, feed)
-        return Stepped(Carried(*outputs[:-3]), *outputs[-3:])
+    def step(self, method: str, lanes: Lanes) -> Stepped:
+        feed = dict(zip(self._step_inputs, (*lanes[:-1], *lanes.args), strict=True))
+        *carried, status, _, err_norm = self._steps[method].run(STEP_OUTPUTS, feed)
+        after = Lanes._make((*carried, *lanes[len(carried) :]))
+        return Stepped(after, status, after.t, after.nfe, after.accepted, err_norm)
 
-    def decode(self, y: Array) -> tuple[Array, ...]:
-        return tuple(self._decode.run(self._outputs, {"y": y}))
+    def select(self, lanes: Lanes, index: Array) -> Lanes:
+        args = tuple(array[index] for array in lanes.args)
+        return Lanes._make((*(array[index] for array in lanes[:-1]), args))
+
+    def join(self, lanes: Lanes, others: Lanes) -> Lanes:
+        args = tuple(map(np.concatenate, zip(lanes.args, others.args, strict=True)))
+        return Lanes._make((*map(np.concatenate, zip(lanes[:-1], others[:-1], strict=True)), args))
+
+    def decode(self, lanes: Lanes) -> tuple[Array, ...]:
+        return tuple(self._decode.run(self._outputs, {"y": lanes.y}))
 
 
 def _session(path: Path, content: bytes, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:

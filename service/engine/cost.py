@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 from node_model.manifest import CalibrationRow, ProgramSpec
 
@@ -19,6 +20,9 @@ class CostTable:
 
     def __init__(self, spec: ProgramSpec) -> None:
         self._spec = spec
+        # The same few tolerances come again and again, and each would be looked up several times a request.
+        for name in ("first_dt", "nfe_mean", "nfe_p99", "error_p99", "margin_error_p99", "cheapest_method"):
+            setattr(self, name, lru_cache(maxsize=4096)(getattr(self, name)))
         cells = spec.calibration.rows if spec.calibration else ()
         self._rows: dict[str, Sequence[CalibrationRow]] = {
             method: sorted((r for r in cells if r.method == method and r.skipped is None), key=lambda r: r.tol)

@@ -1,109 +1,182 @@
-"""Threads that solve. A request with many rows is shared out over them in ranges and put together again."""
+"""Shards: a thread each around an engine. Requests come in from the event loop and their ends go back to it."""
 
 import asyncio
-import itertools
+import logging
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
-from threading import Event
+from collections import deque
+from collections.abc import Callable, Iterable
 
-import numpy as np
+from service.engine.admission import Waiting
+from service.engine.engine import Engine
+from service.engine.program import ServedProgram
+from service.engine.request import End, Problem, Request
+from service.engine.stats import EngineState, StepReport
 
-from node_model.status import Status
-from service.engine.solve import Problem, Solution, solve
-from service.engine.stepper import Array, Stepper
+log = logging.getLogger("odeserve")
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """A solved request. `outputs` is None when a row failed and ended it.
-
-    Shapes: outputs each [row, *output.shape].
-    Units: seconds.
-    """
-
-    solution: Solution
-    outputs: tuple[Array, ...] | None
-    queue_seconds: float
-    solve_seconds: float
-
-    @property
-    def first_failed(self) -> int | None:
-        """The lowest row that failed by itself."""
-        failed = np.isin(self.solution.status, (Status.OK, Status.CANCELLED), invert=True)
-        return int(failed.argmax()) if failed.any() else None
-
-
-@dataclass(frozen=True)
-class _Part:
-    solution: Solution
-    outputs: tuple[Array, ...] | None
-    begun: float
-    ended: float
+IDLE_SECONDS = 1.0
+"""How long an idle shard sleeps before it shows that it lives."""
+HUNG_SECONDS = 10.0
+"""A shard that has not turned for so long counts as dead."""
+GRACE_SECONDS = 0.5
+"""After its deadline a request under way is answered by the event loop, should its shard not have done so."""
+JOIN_SECONDS = 1.0
 
 
 class Runner:
-    """A pool of solver threads; encode, solve and decode happen on them, never on the event loop."""
+    """The engine's threads, and the way in and out for coroutines of one event loop."""
 
-    def __init__(self, shards: int) -> None:
-        self._shards = shards
-        self._pool = ThreadPoolExecutor(shards, thread_name_prefix="shard")
-
-    async def run(self, stepper: Stepper, problem: Problem, lanes: int, *, partial: bool) -> Outcome:
-        """Solve a problem with steps of at most `lanes` rows.
-
-        Errors: whatever the stepper raises. A cancelled caller's rows stop at their next step.
-        """
-        submitted, stop = time.perf_counter(), Event()
-        loop = asyncio.get_running_loop()
-        pending = [
-            loop.run_in_executor(self._pool, _solve_part, stepper, problem.rows(part), lanes, stop, partial)
-            for part in shares(len(problem), self._shards, lanes)
+    def __init__(self, shards: int, queue_seconds: float, report: Callable[[StepReport], None]) -> None:
+        self._changed = threading.Condition()
+        self._waiting = Waiting(shards, queue_seconds)
+        self._report = report
+        self._programs: dict[str, ServedProgram] = {}
+        self._open: dict[int, Request] = {}
+        self._ended: deque[Request] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._futures: dict[int, asyncio.Future[Request]] = {}
+        self._stopping = False
+        self._engines = [Engine(self._waiting, self._changed, shard=shard, shards=shards) for shard in range(shards)]
+        self._heartbeats = [time.time()] * shards
+        # Daemons: a shard that hangs in its backend must not keep the process alive.
+        self._threads = [
+            threading.Thread(target=self._run, args=(shard,), name=f"shard-{shard}", daemon=True)
+            for shard in range(shards)
         ]
+
+    def start(self) -> None:
+        """Begin to turn. Called on the event loop that will submit."""
+        self._loop = asyncio.get_running_loop()
+        for thread in self._threads:
+            thread.start()
+
+    def add_model(self, programs: Iterable[ServedProgram]) -> None:
+        """Take work for these programs from now on."""
+        self._programs |= {program.key: program for program in programs}
+
+    def remove_model(self, programs: Iterable[ServedProgram]) -> None:
+        """Take no new work for these programs; rows under way or waiting are still solved."""
+        for program in programs:
+            self._programs.pop(program.key, None)
+
+    async def solve(self, problem: Problem, *, received: float, deadline: float) -> Request:
+        """The request once it has ended, however it did. Units: time.perf_counter().
+
+        A caller that is cancelled leaves: its rows are dropped and its lanes freed at their next step.
+
+        Errors: QueueFullError when too much work waits; KeyError for a program that is not there (any more).
+        """
+        if problem.program.key not in self._programs:
+            raise KeyError(problem.program.key)
+        loop = asyncio.get_running_loop()
+        request = Request(problem, received=received, deadline=deadline, ended=self._on_end)
+        with self._changed:
+            self._waiting.offer(request)
+            self._open[request.ticket] = request
+            future: asyncio.Future[Request] = loop.create_future()
+            self._futures[request.ticket] = future
+            self._changed.notify(min(len(problem), len(self._engines)))
+        timer = loop.call_later(max(0.0, deadline - time.perf_counter()), self._on_deadline, request)
         try:
-            parts = await asyncio.gather(*pending)
+            return await future
+        except asyncio.CancelledError:
+            request.finish(End.CANCELLED, time.perf_counter())
+            raise
         finally:
-            stop.set()
-        begun = min(part.begun for part in parts)
-        return Outcome(
-            solution=_joined([part.solution for part in parts]),
-            outputs=_joined_outputs([part.outputs for part in parts]),
-            queue_seconds=begun - submitted,
-            solve_seconds=max(part.ended for part in parts) - begun,
+            timer.cancel()
+
+    @property
+    def state(self) -> EngineState:
+        """How things stand now."""
+        shards = range(len(self._engines))
+        models = {program.model: 0 for program in self._programs.values()}
+        capacity = dict(models)
+        for program in self._programs.values():
+            capacity[program.model] += sum(program.lanes.values())
+        active = {(model, shard): 0 for model in models for shard in shards}
+        for shard, engine in enumerate(self._engines):
+            active |= {(model, shard): lanes for model, lanes in engine.active.items()}
+        with self._changed:
+            depth, seconds = self._waiting.depth, self._waiting.seconds
+        return EngineState(
+            queue_depth=depth,
+            queued_seconds=seconds,
+            lanes_active=active,
+            lanes_capacity={(model, shard): lanes for model, lanes in capacity.items() for shard in shards},
+            heartbeats=tuple(self._heartbeats),
         )
 
-    def shutdown(self) -> None:
-        """Let the running rows end, then free the threads."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    @property
+    def alive(self) -> bool:
+        """Whether every shard has turned of late."""
+        return time.time() - min(self._heartbeats) < HUNG_SECONDS
 
+    @property
+    def idle(self) -> bool:
+        """Whether no request is open."""
+        return not self._open
 
-def shares(rows: int, shards: int, lanes: int) -> list[slice]:
-    """Ranges of nearly equal length, as many as there are shards to fill with `lanes` rows each, at least one."""
-    parts = max(1, min(shards, -(-rows // lanes)))
-    edges = [rows * part // parts for part in range(parts + 1)]
-    return [slice(a, b) for a, b in itertools.pairwise(edges)]
+    def end_all(self, end: End) -> None:
+        """End every open request so."""
+        with self._changed:
+            requests = list(self._open.values())
+        for request in requests:
+            request.finish(end, time.perf_counter())
 
+    def stop(self) -> None:
+        """End what is open and the threads with it; a hung one is left behind."""
+        self.end_all(End.STOPPED)
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(JOIN_SECONDS)
 
-def _solve_part(stepper: Stepper, problem: Problem, lanes: int, stop: Event, partial: bool) -> _Part:
-    begun = time.perf_counter()
-    solution = solve(stepper, problem, lanes, stop=stop, partial=partial)
-    outputs = None if stop.is_set() else _decode(stepper, solution.y, lanes)
-    return _Part(solution, outputs, begun, time.perf_counter())
+    def _run(self, shard: int) -> None:
+        engine = self._engines[shard]
+        while not self._stopping:
+            self._heartbeats[shard] = time.time()
+            try:
+                report = engine.step()
+                if report:
+                    self._report(report)
+            except Exception as error:
+                log.exception("shard %d failed; its requests are answered and it goes on", shard)
+                engine.abandon(error)
+                continue
+            finally:
+                self._hand_over()
+            if report is None:
+                with self._changed:
+                    if not self._stopping and not self._waiting.depth:
+                        self._changed.wait(IDLE_SECONDS)
 
+    def _on_end(self, request: Request) -> None:
+        """From any thread, without the lock."""
+        with self._changed:
+            self._waiting.drop(request)
+            self._open.pop(request.ticket, None)
+        self._ended.append(request)
+        if threading.current_thread() not in self._threads:
+            self._hand_over()
 
-def _decode(stepper: Stepper, y: Array, lanes: int) -> tuple[Array, ...]:
-    chunks = [stepper.decode(y[row : row + lanes]) for row in range(0, len(y), lanes)]
-    return chunks[0] if len(chunks) == 1 else tuple(map(np.concatenate, zip(*chunks, strict=True)))
+    def _hand_over(self) -> None:
+        """Send what has ended in this turn to the event loop, in one call."""
+        if self._ended and self._loop and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._deliver)
 
+    def _deliver(self) -> None:
+        while self._ended:
+            request = self._ended.popleft()
+            future = self._futures.pop(request.ticket, None)
+            if future and not future.done():
+                future.set_result(request)
 
-def _joined(parts: list[Solution]) -> Solution:
-    if len(parts) == 1:
-        return parts[0]
-    return Solution(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Solution)})
-
-
-def _joined_outputs(parts: list[tuple[Array, ...] | None]) -> tuple[Array, ...] | None:
-    decoded = [part for part in parts if part is not None]
-    if len(decoded) < len(parts):
-        return None
-    return decoded[0] if len(decoded) == 1 else tuple(map(np.concatenate, zip(*decoded, strict=True)))
+    def _on_deadline(self, request: Request) -> None:
+        now = time.perf_counter()
+        if request.started is None or now > request.deadline + GRACE_SECONDS:
+            request.expire(now)
+        elif self._loop:
+            self._loop.call_later(GRACE_SECONDS, self._on_deadline, request)

@@ -1,4 +1,8 @@
-"""The seam between the engine and the backends: a program as four maps on arrays with a lane axis."""
+"""The seam between the engine and the backends: a program as four maps on arrays with a lane axis.
+
+What is an array is the backend's affair (numpy, or tensors on a device): the engine only hands lanes back, selects some
+of them and joins them with others, through the backend. What it must look at comes as numpy arrays in `Stepped`.
+"""
 
 from typing import Any, NamedTuple, Protocol
 
@@ -9,34 +13,52 @@ from node_model.manifest import ProgramSpec
 Array = NDArray[Any]
 
 
-class Carried(NamedTuple):
-    """What a step takes and gives back, in the order of the graphs. Times are float64, counts int64."""
+class Lanes(NamedTuple):
+    """Lanes under way: what a step takes and gives back, then what it only reads.
 
-    y: Array  # [lane, dim]
-    f: Array  # [lane, dim], the field at (t, y)
-    t: Array  # [lane]
-    dt: Array  # [lane], magnitude of the next attempt
-    accepted: Array  # [lane] bool, outcome of the last attempt
-    nonfinite: Array  # [lane], non-finite attempts in a row
-    nfe: Array  # [lane]
+    Times and tolerances are float64, counts int64.
+    """
+
+    y: Any  # [lane, dim]
+    f: Any  # [lane, dim], the field at (t, y)
+    t: Any  # [lane]
+    dt: Any  # [lane], magnitude of the next attempt
+    accepted: Any  # [lane] bool, outcome of the last attempt
+    nonfinite: Any  # [lane], non-finite attempts in a row
+    nfe: Any  # [lane]
+    t_end: Any  # [lane]
+    rtol: Any  # [lane]
+    atol: Any  # [lane]
+    max_nfe: Any  # [lane]
+    args: tuple[Any, ...]  # each [lane, ...], constant over the solve
 
 
-class Limits(NamedTuple):
-    """What a lane must keep to, constant over the solve."""
-
-    t_end: Array  # [lane]
-    rtol: Array  # [lane]
-    atol: Array  # [lane]
-    max_nfe: Array  # [lane] int64
+CARRIED = Lanes._fields[:7]
+"""What a step takes and gives back, in the order of the graphs."""
+LIMITS = Lanes._fields[7:11]
+"""What a lane must keep to, constant over the solve."""
 
 
 class Stepped(NamedTuple):
-    """Lanes after one attempt; a status other than 0 ends a lane."""
+    """Lanes after a start or an attempt, and what the engine must know of them, as numpy arrays [lane]."""
 
-    carried: Carried
-    status: Array  # [lane] int64, node_model.status.Status
-    ratio: Array  # [lane], error ratio of the attempt
-    err_norm: Array  # [lane], RMS error of the attempt, largest part, state units
+    lanes: Lanes
+    status: Array  # node_model.status.Status; not 0 ends a lane
+    t: Array
+    nfe: Array
+    accepted: Array  # bool
+    err_norm: Array  # RMS error of the attempt, largest part, state units
+
+
+class Rows(NamedTuple):
+    """Rows about to start. Units: first_dt in the field's time, a magnitude; max_nfe in field evaluations."""
+
+    inputs: Array  # [row, *input.shape]
+    args: tuple[Array, ...]  # each [row, ...]
+    rtol: Array  # [row]
+    atol: Array  # [row]
+    max_nfe: Array  # [row]
+    first_dt: Array  # [row]
 
 
 class Stepper(Protocol):
@@ -47,20 +69,22 @@ class Stepper(Protocol):
         """What the artifact says of the program."""
         ...
 
-    def encode(self, inputs: Array) -> Array:
-        """Initial states. Shapes: [lane, *input.shape] -> [lane, dim]."""
+    def start(self, rows: Rows) -> Stepped:
+        """Encode rows and evaluate the field once; rows may end there. `accepted` is true, `err_norm` zero."""
         ...
 
-    def start(
-        self, y: Array, t: Array, t_end: Array, max_nfe: Array, args: tuple[Array, ...]
-    ) -> tuple[Array, Array, Array]:
-        """The field at the start, and lanes that end there. Shapes: y [lane, dim] -> f [lane, dim], nfe, status."""
-        ...
-
-    def step(self, method: str, carried: Carried, limits: Limits, args: tuple[Array, ...]) -> Stepped:
+    def step(self, method: str, lanes: Lanes) -> Stepped:
         """One attempt on every lane given; all of them must be running."""
         ...
 
-    def decode(self, y: Array) -> tuple[Array, ...]:
-        """Answers at the end. Shapes: [lane, dim] -> each [lane, *output.shape]."""
+    def select(self, lanes: Lanes, index: Array) -> Lanes:
+        """The lanes of the given numbers. Shapes: index [n] int -> n lanes."""
+        ...
+
+    def join(self, lanes: Lanes, others: Lanes) -> Lanes:
+        """Lanes and then the others."""
+        ...
+
+    def decode(self, lanes: Lanes) -> tuple[Array, ...]:
+        """Answers from the states, as numpy arrays. Shapes: -> each [lane, *output.shape]."""
         ...

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from node_model.manifest import TensorSpec
-from service.engine.stepper import Array, Carried, Limits, Stepper
+from node_model.manifest import ProgramSpec, TensorSpec
+from service.engine.stepper import Array, Rows, Stepper
 
 MOST_LANES = 256
 LONGEST_STEP = 3e-3
@@ -44,21 +44,32 @@ def measured_lanes(seconds_of: Callable[[int], float]) -> int:
     return next(lanes for lanes, taken in seconds.items() if taken / lanes <= NEARLY_BEST * best)
 
 
+def example_rows(spec: ProgramSpec, count: int, first_dt: float) -> Rows:
+    """Rows to run a program on. Shapes: -> [count, ...]."""
+    tol, budget = np.full(count, spec.tol.default), np.full(count, 10**6)
+    args = tuple(example(arg, count) for arg in spec.args)
+    return Rows(example(spec.input, count), args, tol, tol, budget, np.full(count, first_dt))
+
+
 def step_seconds(stepper: Stepper, method: str, lanes: int) -> float:
     """Time of one step at a width: the least of a few, after one that warms up. Units: seconds."""
-    spec = stepper.spec
-    t0, t_end = spec.interval
-    y, t = stepper.encode(example(spec.input, lanes)), np.full(lanes, t0)
-    args = tuple(example(arg, lanes) for arg in spec.args)
-    tol, budget = np.full(lanes, spec.tol.default), np.full(lanes, 10**6)
-    limits = Limits(np.full(lanes, t_end), tol, tol, budget)
-    f, nfe, _ = stepper.start(y, t, limits.t_end, budget, args)
-    dt = np.full(lanes, abs(t_end - t0) / 100)
-    carried = Carried(y, f, t, dt, np.ones(lanes, np.bool_), np.zeros(lanes, np.int64), nfe)
-    stepper.step(method, carried, limits, args)
+    start, end = stepper.spec.interval
+    started = stepper.start(example_rows(stepper.spec, lanes, abs(end - start) / 100))
+    return _least_seconds(lambda: stepper.step(method, started.lanes))
+
+
+def start_seconds(stepper: Stepper, lanes: int) -> float:
+    """The same for encoding rows and evaluating the field once."""
+    start, end = stepper.spec.interval
+    rows = example_rows(stepper.spec, lanes, abs(end - start) / 100)
+    return _least_seconds(lambda: stepper.start(rows))
+
+
+def _least_seconds(work: Callable[[], object]) -> float:
+    work()
     taken = []
     for _ in range(REPEATS):
         begun = time.perf_counter()
-        stepper.step(method, carried, limits, args)
+        work()
         taken.append(time.perf_counter() - begun)
     return min(taken)

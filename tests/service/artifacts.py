@@ -16,7 +16,7 @@ from node_model.manifest import (
 )
 
 METHOD = "bosh3"
-DIGITS, CLOUD, RAW = "tiny-digits", "tiny-cloud", "tiny-raw"
+DIGITS, CLOUD, RAW, WILD = "tiny-digits", "tiny-cloud", "tiny-raw", "tiny-wild"
 
 
 def calibration(unit):
@@ -91,4 +91,19 @@ def tiny_models(root: Path) -> Path:
             flat = CNF(CNFConfig(mean=(0.0, 0.0), std=(1.0, 1.0), hidden=(4,)))
             write_artifact(root, flat, RAW, "density", calibrated=False)
             (root / ".done").touch()
+    return root
+
+
+def wild_model(root: Path) -> Path:
+    """Folder with one flow whose field blows up: no solve of it ends well."""
+    import torch
+
+    from node_model.cnf import CNF, CNFConfig
+
+    torch.manual_seed(0)
+    wild = CNF(CNFConfig(mean=(0.0, 0.0), std=(1.0, 1.0), hidden=(8,)))
+    with torch.no_grad():
+        for parameter in wild.parameters():
+            parameter.mul_(1e4)
+    write_artifact(root, wild, WILD, "density", calibrated=False)
     return root

@@ -65,24 +65,51 @@ def environment(**variables):
     return clean | {f"ODESERVE_{name}": str(value) for name, value in variables.items()}
 
 
-@pytest.fixture(scope="session")
-def server(models_dir):
-    """URL of `odeserve serve` in a process of its own, body limit 1 MiB, body time-out 1 s."""
+class Server:
+    """`odeserve serve` in a process of its own."""
+
+    def __init__(self, process, url):
+        self.process = process
+        self.url = url
+
+    def metric(self, name, **labels):
+        """Sum of a metric's samples that have these labels."""
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        lines = httpx.get(f"{self.url}/metrics").text.splitlines()
+        samples = [line for line in lines if line.partition("{")[0].partition(" ")[0] == f"odeserve_{name}"]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in samples if all(pair in line for pair in wanted))
+
+    def ready(self):
+        try:
+            return httpx.get(f"{self.url}/health/ready").status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+def eventually(condition, seconds=30):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it never came to that"
+        time.sleep(0.02)
+
+
+@contextmanager
+def serving(command=(ODESERVE,), **variables):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    variables = environment(MODELS_DIR=models_dir, MAX_BODY_MB=1, BODY_SECONDS=1, LANES=4, DEFAULT_MODELS=CLOUD)
-    process = subprocess.Popen([ODESERVE, "serve", "--port", str(port)], env=variables)
-    url = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen([*command, "serve", "--port", str(port)], env=environment(**variables))
+    server = Server(process, f"http://127.0.0.1:{port}")
     try:
-        for _ in range(600):
-            try:
-                if httpx.get(f"{url}/health/ready").status_code == 200:
-                    break
-            except httpx.TransportError:
-                pass
-            assert process.poll() is None
-            time.sleep(0.05)
-        yield url
+        eventually(lambda: server.ready() or process.poll() is not None)
+        assert process.poll() is None
+        yield server
     finally:
-        process.terminate()
+        process.kill()
         process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def server(models_dir):
+    """URL of a server with body limit 1 MiB, body time-out 1 s."""
+    with serving(MODELS_DIR=models_dir, MAX_BODY_MB=1, BODY_SECONDS=1, LANES=4, DEFAULT_MODELS=CLOUD) as server:
+        yield server.url

@@ -11,6 +11,9 @@ import pytest
 from node_model.checkpoint import load_model
 from node_model.manifest import read_manifest, verify
 
+ONE_THREAD = ("--threads", "1")
+"""Tests run side by side, and teams of threads that fight for the same cores take ten times as long."""
+
 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory):
@@ -41,11 +44,12 @@ def artifact(tmp_path_factory):
         "32",
         "--learning-rate",
         "0.01",
+        *ONE_THREAD,
     )
     odetrain("export", "runs/odenet-digits")
     directory = root / "checkpoints" / "odenet-digits" / "1"
-    table = odetrain("calibrate", str(directory), "--items", "100")
-    scores = odetrain("evaluate", str(directory), "--tol", "1e-2", "--tol", "1e-4", "--record")
+    table = odetrain("calibrate", str(directory), "--items", "100", *ONE_THREAD)
+    scores = odetrain("evaluate", str(directory), "--tol", "1e-2", "--tol", "1e-4", "--record", *ONE_THREAD)
     return directory, table, scores
 
 

@@ -1,0 +1,54 @@
+"""JSON on the way out: plain data and numpy arrays, in one piece or in slices."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.responses import Response, StreamingResponse
+
+LARGE = 500
+"""Items above which an answer is built and sent in slices, so that other requests get their turn in between."""
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list in an answer, built slice by slice. `build(first, last)` gives the items of a range."""
+
+    count: int
+    build: Callable[[int, int], list[Any]]
+
+
+def answer_response(content: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
+    """JSON of plain data, numpy arrays and `Items`, streamed when there are many of them."""
+    if max((value.count for value in content.values() if isinstance(value, Items)), default=0) <= LARGE:
+        plain = {k: v.build(0, v.count) if isinstance(v, Items) else v for k, v in content.items()}
+        return json_response(plain, headers=headers)
+
+    async def slices() -> AsyncIterator[bytes]:
+        opening = b"{"
+        for name, value in content.items():
+            yield opening + orjson.dumps(name) + b":"
+            opening = b","
+            if not isinstance(value, Items):
+                yield orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+                continue
+            bracket = b"["
+            for first in range(0, value.count, LARGE):
+                part = orjson.dumps(
+                    value.build(first, min(first + LARGE, value.count)), option=orjson.OPT_SERIALIZE_NUMPY
+                )
+                yield bracket + part[1:-1]
+                bracket = b","
+                await asyncio.sleep(0)
+            yield b"]"
+        yield b"}"
+
+    return StreamingResponse(slices(), headers=dict(headers), media_type="application/json")
+
+
+def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """JSON of plain data and numpy arrays; a number that is not finite becomes null."""
+    body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(body, status, dict(headers or {}), media_type="application/json")

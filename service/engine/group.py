@@ -1,0 +1,134 @@
+"""Lanes that step together: one program, one method. The tensors; whose lanes they are stands in the lane table."""
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import numpy as np
+
+from node_model.status import Status
+from service.engine.lane_table import LaneTable
+from service.engine.program import ServedProgram
+from service.engine.request import Request, Solution
+from service.engine.stats import Tally
+from service.engine.stepper import Array, Lanes, Rows, Stepped
+
+Result = TypeVar("Result")
+
+
+class Group:
+    """Up to `program.lanes[method]` rows under way."""
+
+    def __init__(self, program: ServedProgram, method: str, clock: Callable[[], float]) -> None:
+        self.program = program
+        self.method = method
+        self._clock = clock
+        self.table = LaneTable(program.lanes[method])
+        self._tally = Tally()
+        self._lanes: Lanes | None = None
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def take_tally(self) -> Tally:
+        """What was done since the last time."""
+        tally, self._tally = self._tally, Tally()
+        return tally
+
+    def admit(self, parts: Iterable[tuple[Request, range]]) -> None:
+        """Encode rows and evaluate the field at their start, on free lanes; a row may end there."""
+        taken, stepper, before = list(parts), self.program.stepper, self._lanes
+        joined = _joined([request.problem.rows(rows.start, rows.stop) for request, rows in taken])
+        started, seconds = self._timed(lambda: stepper.start(joined))
+        count, first = len(started.status), 0
+        self.program.speed.started(count, seconds)
+        for request, rows in taken:
+            own = slice(first, first + len(rows))
+            self.table.take(request, rows, started.t[own], started.nfe[own])
+            first += len(rows)
+        self._lanes = started.lanes if before is None else stepper.join(before, started.lanes)
+        self._tally.issued += count
+        self._retire(np.concatenate((np.zeros(len(self) - count, np.int64), started.status)))
+
+    def advance(self) -> None:
+        """One attempt on every lane, of which there is at least one; those that end are decoded and leave."""
+        lanes, method, stepper = self._lanes, self.method, self.program.stepper
+        assert lanes is not None  # noqa: S101 - the caller looked at len(self)
+        stepped, seconds = self._timed(lambda: stepper.step(method, lanes))
+        evaluations = len(self) * stepper.spec.methods[method].nfe_attempt
+        self.program.speed.stepped(method, evaluations, seconds)
+        self._count(stepped, evaluations)
+        self._lanes = stepped.lanes
+        self._retire(stepped.status)
+
+    def evict(self) -> None:
+        """Free the lanes of requests that have ended; end those whose deadline has passed."""
+        now = self._clock()
+        late = [request for request in self.table.requests if now > request.deadline and not request.end]
+        if late:
+            self._retire(np.where(self.table.owned_by(late), Status.DEADLINE, Status.RUNNING))
+        over = [request for request in self.table.requests if request.end]
+        if over:
+            self._keep(np.flatnonzero(~self.table.owned_by(over)))
+
+    def _count(self, stepped: Stepped, evaluations: int) -> None:
+        attempts = self.table.attempts
+        self.table.count(stepped.t, stepped.nfe, stepped.accepted, stepped.err_norm)
+        accepted = int(stepped.accepted.sum())
+        self._tally.issued += evaluations
+        self._tally.accepted += accepted
+        self._tally.rejected += int((self.table.attempts - attempts).sum()) - accepted
+
+    def _retire(self, status: Array) -> None:
+        """Decode the lanes that ended, write their rows down and give the lanes back. Shapes: status [lane]."""
+        index = np.flatnonzero(status != Status.RUNNING)
+        if not len(index):
+            return
+        stepper, table, lanes = self.program.stepper, self.table, self._lanes
+        assert lanes is not None  # noqa: S101 - there are lanes to retire
+        status = status.copy()
+        ended = lanes if len(index) == len(table) else stepper.select(lanes, index)
+        outputs, _ = self._timed(lambda: stepper.decode(ended))
+        for output in outputs:
+            # A state far out may end well and still have no finite answer.
+            infinite = index[~np.isfinite(output).reshape(len(index), -1).all(1)]
+            status[infinite[status[infinite] == Status.OK]] = Status.NON_FINITE
+        now = self._clock()
+        place = np.empty(len(table), np.int64)
+        place[index] = np.arange(len(index))
+        for request, own, rows in table.owners(index):
+            accepted, at = table.accepted[own], place[own]
+            results = Solution(
+                status=status[own],
+                t=table.t[own],
+                nfe=table.nfe[own],
+                accepted=accepted,
+                rejected=table.attempts[own] - accepted,
+                error_estimate=table.error_estimate[own],
+            )
+            if not request.end:
+                self._tally.useful += int(results.nfe.sum())
+                request.record(rows, results, tuple(output[at] for output in outputs), now)
+        self._keep(np.flatnonzero(status == Status.RUNNING))
+
+    def _keep(self, index: Array) -> None:
+        lanes = self._lanes
+        self._lanes = self.program.stepper.select(lanes, index) if lanes is not None and len(index) else None
+        self.table.keep(index)
+
+    def _timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
+        begun = self._clock()
+        result = work()
+        seconds = self._clock() - begun
+        self._tally.backend_seconds += seconds
+        return result, seconds
+
+
+def _joined(rows: list[Rows]) -> Rows:
+    if len(rows) == 1:
+        return rows[0]
+    inputs, args, *limits = zip(*rows, strict=True)
+    return Rows(
+        np.concatenate(inputs),
+        tuple(map(np.concatenate, zip(*args, strict=True))),
+        *(np.concatenate(each) for each in limits),
+    )

@@ -1,0 +1,197 @@
+"""A request as the engine knows it: rows to solve, how and until when; what became of each row; how it ended."""
+
+import itertools
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from node_model.status import Status
+from service.engine.program import ServedProgram
+from service.engine.stepper import Array, Rows
+
+
+class End(StrEnum):
+    """How a request ends; it does so exactly once."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    """A row failed, and the caller did not want the others without it."""
+    DEADLINE = "deadline"
+    CANCELLED = "cancelled"
+    STOPPED = "stopped"
+    """The server stops."""
+    FAULT = "fault"
+    """A backend raised."""
+
+
+class QueueFullError(RuntimeError):
+    """More work waits than may; `retry_after` in seconds."""
+
+    def __init__(self, waiting: float, retry_after: float) -> None:
+        super().__init__(f"{waiting:.1f} s of work are waiting")
+        self.waiting = waiting
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Rows to solve alike.
+
+    Shapes: inputs, args [row, ...].
+    Units: first_dt in the field's time, a magnitude; max_nfe in field evaluations of a row.
+    """
+
+    program: ServedProgram
+    method: str
+    inputs: Array
+    args: tuple[Array, ...]
+    rtol: float
+    atol: float
+    max_nfe: int
+    first_dt: float
+    partial: bool = False
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def work(self) -> float:
+        """Predicted seconds of one shard's time."""
+        return self.program.work(len(self), self.method, min(self.rtol, self.atol))
+
+    def rows(self, first: int, last: int) -> Rows:
+        """A range of the rows, ready to start."""
+        count = last - first
+        return Rows(
+            self.inputs[first:last],
+            tuple(arg[first:last] for arg in self.args),
+            np.full(count, self.rtol),
+            np.full(count, self.atol),
+            np.full(count, self.max_nfe),
+            np.full(count, self.first_dt),
+        )
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What became of each row; one that was never started is `cancelled` at the start with NFE 0.
+
+    Shapes: every array [row].
+    Units: error_estimate in state units, the sum of the RMS errors of accepted steps.
+    """
+
+    status: Array
+    t: Array
+    nfe: Array
+    accepted: Array
+    rejected: Array
+    error_estimate: Array
+
+    @classmethod
+    def unsolved(cls, rows: int, t0: float) -> "Solution":
+        """Room for the results of `rows` rows."""
+        accepted, rejected, nfe = (np.zeros(rows, np.int64) for _ in range(3))
+        return cls(
+            np.full(rows, Status.CANCELLED, np.int64), np.full(rows, t0), nfe, accepted, rejected, np.zeros(rows)
+        )
+
+
+_tickets = itertools.count()
+
+
+class Request:
+    """One request, from admission to its end. Its rows may be under way on several shards at once.
+
+    Units: times are those of the engine's clock, seconds; `work` is predicted seconds of one shard.
+    """
+
+    def __init__(
+        self, problem: Problem, *, received: float, deadline: float, ended: Callable[["Request"], None]
+    ) -> None:
+        self.ticket = next(_tickets)
+        self.problem = problem
+        self.received = received
+        self.deadline = deadline
+        self.work = problem.work
+        self.due = deadline
+        self.solution = Solution.unsolved(len(problem), problem.program.spec.interval[0])
+        self.outputs: tuple[Array, ...] = ()
+        self.started: float | None = None
+        self.finished: float | None = None
+        self.end: End | None = None
+        self.error: BaseException | None = None
+        self._ended = ended
+        self._lock = threading.Lock()
+        self._taken = 0
+        self._recorded = 0
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Which lanes can solve it: program and method."""
+        return self.problem.program.key, self.problem.method
+
+    @property
+    def waiting_rows(self) -> int:
+        """Rows that no shard has taken; none once the request has ended."""
+        return 0 if self.end else len(self.problem) - self._taken
+
+    def take(self, most: int, now: float) -> range:
+        """The next rows, at most so many, for the caller to solve. Callers hold the queue's lock."""
+        first = self._taken
+        self._taken = min(first + most, len(self.problem))
+        if self.started is None:
+            self.started = now
+        return range(first, self._taken)
+
+    def record(self, rows: Array, results: Solution, outputs: tuple[Array, ...], now: float) -> None:
+        """Write down rows that ended; ends the request with its last row, or with one that failed.
+
+        Shapes: rows [n]; results, outputs [n, ...].
+        """
+        for into, new in zip(vars(self.solution).values(), vars(results).values(), strict=True):
+            into[rows] = new
+        with self._lock:
+            if not self.outputs:
+                room = len(self.problem)
+                self.outputs = tuple(np.full((room, *new.shape[1:]), np.nan, new.dtype) for new in outputs)
+            self._recorded += len(rows)
+            complete = self._recorded == len(self.problem)
+        for into, new in zip(self.outputs, outputs, strict=True):
+            into[rows] = new
+        if not self.problem.partial and (results.status != Status.OK).any():
+            self.finish(End.DEADLINE if (results.status == Status.DEADLINE).any() else End.FAILED, now)
+        elif complete:
+            self.finish(End.COMPLETED, now)
+
+    def expire(self, now: float) -> None:
+        """End a request whose deadline has passed while nobody could see to it."""
+        self.finish(End.DEADLINE, now)
+
+    def finish(self, end: End, now: float, error: BaseException | None = None) -> bool:
+        """End the request unless it has ended; says whether this call did. From any thread."""
+        with self._lock:
+            if self.end is not None:
+                return False
+            self.end, self.finished, self.error = end, now, error
+        self._ended(self)
+        return True
+
+    @property
+    def first_failed(self) -> int | None:
+        """The lowest row that failed by itself."""
+        failed = np.isin(self.solution.status, (Status.OK, Status.CANCELLED), invert=True)
+        return int(failed.argmax()) if failed.any() else None
+
+    @property
+    def queue_seconds(self) -> float:
+        """From reception to the first row's start."""
+        until = self.started if self.started is not None else self.finished
+        return 0.0 if until is None else until - self.received
+
+    @property
+    def solve_seconds(self) -> float:
+        """From the first row's start to the end."""
+        return 0.0 if self.started is None or self.finished is None else self.finished - self.started

@@ -1,0 +1,148 @@
+"""Who waits, in what order, and how much work may wait."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+from countdown import problem, program, request
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.engine.admission import PATIENCE, Waiting
+from service.engine.request import End, QueueFullError
+
+PROGRAM = program()
+SECONDS_PER_ROW = PROGRAM.work(1, "bosh3", 1e-2)
+
+
+def waiting(shards=2, limit=math.inf, **options):
+    return Waiting(shards, limit, **options)
+
+
+def ask(queue, rows, *, received=0.0, deadline=math.inf, method="bosh3"):
+    made = request(problem(PROGRAM, [1] * rows, method=method), received, deadline, ended=queue.drop)
+    queue.offer(made)
+    return made
+
+
+def taken(queue, most=10**6, method="bosh3"):
+    return queue.take((PROGRAM.key, method), most, now=1.0)
+
+
+def test_work_is_counted_in_seconds_of_all_shards():
+    queue = waiting(shards=2)
+    ask(queue, 10)
+    assert queue.seconds == pytest.approx(10 * SECONDS_PER_ROW / 2)
+    taken(queue, 4)
+    assert queue.seconds == pytest.approx(6 * SECONDS_PER_ROW / 2)
+    taken(queue)
+    assert queue.seconds == 0
+    assert queue.depth == 0
+
+
+def test_a_request_that_finds_nothing_waiting_is_always_let_in():
+    ask(queue := waiting(limit=SECONDS_PER_ROW), 1000)
+    assert queue.depth == 1
+
+
+def test_beyond_the_limit_a_request_is_told_when_there_will_be_room():
+    queue = waiting(shards=1, limit=10 * SECONDS_PER_ROW)
+    ask(queue, 8)
+    with pytest.raises(QueueFullError) as refused:
+        ask(queue, 5)
+    assert refused.value.retry_after == pytest.approx(3 * SECONDS_PER_ROW)
+    assert queue.depth == 1
+    # ... and is right: once that much has been taken it is let in.
+    taken(queue, 3)
+    ask(queue, 5)
+
+
+def test_a_request_larger_than_the_limit_waits_for_an_empty_queue():
+    queue = waiting(shards=1, limit=10 * SECONDS_PER_ROW)
+    ask(queue, 4)
+    with pytest.raises(QueueFullError) as refused:
+        ask(queue, 50)
+    assert refused.value.retry_after == pytest.approx(4 * SECONDS_PER_ROW)
+
+
+def test_short_requests_go_ahead_of_long_ones_that_came_a_little_earlier():
+    queue = waiting(shards=1)
+    long, short = ask(queue, 100), ask(queue, 1, received=10 * SECONDS_PER_ROW)
+    assert [owner for owner, _ in taken(queue)] == [short, long]
+
+
+def test_nothing_starves_because_due_times_do_not_move():
+    queue = waiting(shards=1)
+    long = ask(queue, 100)
+    late = ask(queue, 1, received=PATIENCE * 100 * SECONDS_PER_ROW)
+    assert [owner for owner, _ in taken(queue)] == [long, late]
+
+
+def test_a_deadline_brings_a_request_forward():
+    queue = waiting(shards=1)
+    easy = ask(queue, 50)
+    urgent = ask(queue, 100, deadline=2 * SECONDS_PER_ROW)
+    assert [owner for owner, _ in taken(queue)] == [urgent, easy]
+
+
+def test_patience_zero_is_first_come_first_served():
+    queue = waiting(shards=1, patience=0.0)
+    first, second = ask(queue, 100, received=1.0), ask(queue, 1, received=1.1)
+    assert [owner for owner, _ in taken(queue)] == [first, second]
+
+
+def test_rows_come_in_order_and_in_parts():
+    queue = waiting()
+    owner = ask(queue, 10)
+    parts = [rows for _ in range(4) for _, rows in taken(queue, 3)]
+    assert parts == [range(3), range(3, 6), range(6, 9), range(9, 10)]
+    assert owner.started == 1.0
+
+
+def test_an_ended_request_gives_nothing_more():
+    queue = waiting()
+    gone, stays = ask(queue, 5), ask(queue, 5, received=1.0)
+    taken(queue, 2)
+    gone.finish(End.CANCELLED, 2.0)
+    assert queue.depth == 1
+    assert queue.seconds == pytest.approx(5 * SECONDS_PER_ROW / 2)
+    assert taken(queue) == [(stays, range(5))]
+
+
+def test_kinds_of_lanes_have_queues_of_their_own():
+    queue = waiting()
+    ask(queue, 2)
+    ask(queue, 3, method="dopri5", received=1.0)
+    assert queue.rows((PROGRAM.key, "bosh3")) == 2
+    assert queue.rows((PROGRAM.key, "dopri5")) == 3
+    due = queue.due()
+    assert due[PROGRAM.key, "bosh3"] < due[PROGRAM.key, "dopri5"]
+    assert len(taken(queue, method="dopri5")) == 1
+    assert list(queue.due()) == [(PROGRAM.key, "bosh3")]
+
+
+actions = st.lists(
+    st.one_of(
+        st.tuples(st.just("ask"), st.integers(1, 30)),
+        st.tuples(st.just("take"), st.integers(1, 40)),
+        st.tuples(st.just("end"), st.integers(0, 10**6)),
+    ),
+    max_size=60,
+)
+
+
+@given(actions)
+def test_the_books_agree_with_a_list_of_requests(actions):
+    queue, asked, given_out = waiting(shards=3), [], SimpleNamespace(rows=[])
+    for action, number in actions:
+        if action == "ask":
+            asked.append(ask(queue, number, received=float(len(asked))))
+        elif action == "take":
+            given_out.rows += [(owner.ticket, row) for owner, rows in taken(queue, number) for row in rows]
+        elif asked:
+            asked[number % len(asked)].finish(End.CANCELLED, 0.0)
+        rows = sum(owner.waiting_rows for owner in asked)
+        assert queue.rows((PROGRAM.key, "bosh3")) == rows
+        assert queue.depth == sum(owner.waiting_rows > 0 for owner in asked)
+        assert queue.seconds == pytest.approx(rows * SECONDS_PER_ROW / 3, abs=1e-12)
+    assert len(given_out.rows) == len(set(given_out.rows))
