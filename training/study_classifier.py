@@ -5,6 +5,7 @@ Solves are joint, as in training and in the paper, but for `serving`, where each
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ class _Solved:
             row["logit_error_rms"] = _rms_of_largest(logits[row["tol"]] - reference)
         euler = []
         for steps in track(EULER_STEPS, "Euler steps"):
-            found = self._logits(lambda y, steps=steps: self._euler(y, steps))
+            found = self._logits(partial(self._euler, steps=steps))
             off = _rms_of_largest(found - reference)
             euler.append({"steps": steps, **_errors(found, self._data), "logit_error_rms": off})
         return {"tolerances": rows, "euler": euler, "serving": self._serving()}
