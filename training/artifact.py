@@ -1,6 +1,6 @@
 """From a training run to an artifact directory the service can load."""
 
-from dataclasses import fields
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +17,29 @@ from training.tasks import ClassifyTask
 
 UNCALIBRATED = TolLimits(tightest=1e-6, loosest=1e-1, default=1e-3)
 """Limits until `odetrain calibrate` has measured them."""
+
+COMMON_OPTIONS = (
+    "data",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "average",
+    "method",
+    "tol",
+    "last_epochs",
+    "last_method",
+    "last_tol",
+    "seed",
+    "threads",
+    "device",
+)
+"""Settings that every training command has as an option."""
+OWN_OPTIONS = {
+    "odenet": ("channels", "activation", "regularize", "regularize_weight", "augment"),
+    "baseline": ("channels", "layers", "augment"),
+    "cnf": ("hidden", "warp", "trace"),
+}
+"""And those of one command."""
 
 
 def export_run(run: Path, name: str, version: str, root: Path, data_dir: Path | None) -> Path:
@@ -88,21 +111,15 @@ def _program_spec(program: Program, directory: Path) -> ProgramSpec:
 
 
 def command_of(config: RunConfig) -> str:
-    """The command that repeats a run: every setting that differs from the dataclass's default, and the data."""
-    words = ["odetrain", *(["baseline"] if config.family in BASELINES else []), config.family]
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if field.name in {"family", "device"} or (field.default == value and field.name != "epochs"):
-            continue
+    """The command that repeats a run, every option spelt out: a later default must not change what was done."""
+    baseline = config.family in BASELINES
+    words = ["odetrain", *(["baseline"] if baseline else []), config.family]
+    for name in (*COMMON_OPTIONS, *OWN_OPTIONS["baseline" if baseline else config.family]):
+        value, option = getattr(config, name), f"--{name.replace('_', '-')}"
         if isinstance(value, bool):
-            words.append(f"--{field.name}")
-            continue
-        text = (
-            ",".join(map(str, value))
-            if isinstance(value, tuple)
-            else f"{value:g}"
-            if isinstance(value, float)
-            else value
-        )
-        words += [f"--{field.name.replace('_', '-')}", str(text)]
-    return " ".join(words)
+            words += [option] if value else []
+        elif isinstance(value, tuple):
+            words += [option, ",".join(map(str, value))]
+        else:
+            words += [option, str(value)]
+    return shlex.join(words)

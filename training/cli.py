@@ -31,6 +31,14 @@ def _one_line_errors() -> Iterator[None]:
         raise SystemExit(f"odetrain: {error}") from error
 
 
+def _widths(text: str) -> tuple[int, ...]:
+    """`64,64,64` as numbers. Errors: ValueError naming the option."""
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise ValueError(f"--hidden: expected whole numbers above 0 with a comma between, as 64,64,64; got {text!r}")
+    return tuple(map(int, words))
+
+
 def calibration_tables(manifest: Manifest) -> Iterator[Table]:
     """A table per program: what each tolerance costs and how wrong it is."""
     columns = ("nfe_mean", "nfe_p50", "nfe_p99", "error_rms", "error_p99", "metric", "agreement", "first_dt")
@@ -218,7 +226,7 @@ def cnf(
             last_epochs=last_epochs,
             last_method=last_method,
             last_tol=last_tol,
-            hidden=tuple(int(width) for width in hidden.split(",")),
+            hidden=_widths(hidden),
             threads=threads,
             device=device,
         )
@@ -281,6 +289,7 @@ def evaluate(
     from training.evaluate import evaluate as score
     from training.evaluate import record
 
+    failed = False
     with _one_line_errors():
         for one in tol or [1e-2]:
             scores = score(artifact, tol=one, method=method, limit=limit, data_dir=data_dir, threads=threads)
@@ -288,5 +297,8 @@ def evaluate(
             typer.echo(f"tol {one:g} {method}: {measured}  NFE {scores.nfe_mean:.1f}  ({scores.items} items)")
             if scores.failed:
                 typer.echo(f"  {scores.failed} items did not reach the end of the interval", err=True)
+                failed = True
             if write:
                 record(artifact, scores, one, method)
+    if failed:
+        raise typer.Exit(1)

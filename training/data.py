@@ -128,10 +128,14 @@ def load_images(name: str, data_dir: Path | None = None) -> ImageSet:
     )
 
 
+def _data_root(data_dir: Path | None) -> Path | None:
+    return data_dir or (Path(os.environ["ODETRAIN_DATA"]) if os.environ.get("ODETRAIN_DATA") else None)
+
+
 def _located(name: str, source: _Source, file: str, data_dir: Path | None) -> Path:
     """The file, from a local folder where there is one, else downloaded."""
     expected = source.sha256[file]
-    root = data_dir or (Path(os.environ["ODETRAIN_DATA"]) if os.environ.get("ODETRAIN_DATA") else None)
+    root = _data_root(data_dir)
     if root is not None:
         for path in (root / file, root / name / file, root / "tabular" / name / file):
             if path.is_file():
@@ -263,9 +267,11 @@ def _protein(seed: int, data_dir: Path | None) -> PointSet:
 def load_points(data: str, seed: int, data_dir: Path | None = None) -> PointSet:
     """A toy by name, `protein`, or the rows of a .npy or .csv file, of which 10 % are for the test.
 
-    Of what is not for the test, a tenth, at most 5,000, is held back.
+    Of what is not for the test, a tenth, at most 5,000, is held back. A relative file name is looked for in the current
+    folder, then in `data_dir` (or `ODETRAIN_DATA`).
 
-    Errors: ValueError for an unknown name, an altered file, or one that is not a finite [item, dim] table.
+    Errors: ValueError for an unknown name, a file that is altered or nowhere, or one that is not a finite [item, dim]
+        table of at least 20 distinct rows.
     """
     if data == "protein":
         return _protein(seed, data_dir)
@@ -280,13 +286,27 @@ def load_points(data: str, seed: int, data_dir: Path | None = None) -> PointSet:
             std=tuple(moments.std(0).tolist()),
             sha256={},
         )
-    path = Path(data)
+    path = _table_file(data, data_dir)
     rows = _read_table(path)
     rows = np.unique(rows, axis=0)  # a row on both sides of the split would flatter the test figure
+    if len(rows) < 20:
+        raise ValueError(f"{path}: needs at least 20 distinct rows, has {len(rows)}")
     rows = rows[generator(seed, 2).permutation(len(rows))]
     tested = len(rows) // 10
     sha256 = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
     return _split(path.stem, rows[tested:], rows[:tested], seed, sha256)
+
+
+def check_same_data(data: ImageSet | PointSet, recorded: dict[str, str]) -> None:
+    """Refuse data whose files are not those of the training: split anew, its test items may be training items.
+
+    Errors: ValueError naming the file.
+    """
+    for file in sorted(data.sha256.keys() | recorded.keys()):
+        if data.sha256.get(file) != recorded.get(file):
+            raise ValueError(
+                f"{file}: sha256 is not the one the artifact's manifest records; it was trained on other data"
+            )
 
 
 def _split(
@@ -313,9 +333,19 @@ def _split(
     )
 
 
-def _read_table(path: Path) -> npt.NDArray[np.float64]:
+def _table_file(data: str, data_dir: Path | None) -> Path:
+    path = Path(data)
     if path.suffix not in {".npy", ".csv"}:
-        raise ValueError(f"data: expected one of {', '.join(TOYS)}, protein, or a .npy or .csv file; got {path}")
+        raise ValueError(f"data: expected one of {', '.join(TOYS)}, protein, or a .npy or .csv file; got {data}")
+    root = _data_root(data_dir)
+    places = [path] if root is None else [path, root / path]
+    for place in places:
+        if place.is_file():
+            return place
+    raise ValueError(f"data: there is no file {' nor '.join(map(str, dict.fromkeys(places)))}")
+
+
+def _read_table(path: Path) -> npt.NDArray[np.float64]:
     rows = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=2)
     if rows.ndim != 2 or len(rows) < 20 or not np.isfinite(rows).all():
         raise ValueError(f"{path}: expected at least 20 finite rows [item, dim], got shape {list(rows.shape)}")

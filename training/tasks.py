@@ -65,7 +65,10 @@ class ClassifyTask:
         )
         self.model = CLASSIFIER_MODELS[self.config.family](shape).to(self.config.device)
         self.evaluations = EvaluationCount()
-        self.steps_per_epoch = len(self.data.train_images) // self.config.batch_size
+        items = len(self.data.train_images)
+        if self.config.batch_size > items:
+            raise ValueError(f"--batch-size: {self.config.batch_size} is more than the {items} training images")
+        self.steps_per_epoch = items // self.config.batch_size
 
     def loss(self, step: int) -> Tensor:
         """Mean cross-entropy in nats, and what the regulariser adds. The order is shuffled each epoch."""
