@@ -61,7 +61,8 @@ def program():
             command="odetrain calibrate",
             rows=(
                 CalibrationRow(method="bosh3", tol=0.1, **row),
-                CalibrationRow(method="bosh3", tol=1e-5, skipped="predicted over 5,000 NFE"),
+                CalibrationRow(method="bosh3", tol=1e-5, **row),
+                CalibrationRow(method="bosh3", tol=1e-6, skipped="predicted over 5,000 NFE"),
             ),
         ),
     )
@@ -248,6 +249,8 @@ LOG_DENSITY = ("programs", "log_density")
         (at("programs"), {}, "programs"),
         (at(*LOG_DENSITY, "tol", "default"), 1.0, "tightest <= default <= loosest"),
         (at(*LOG_DENSITY, "tol", "tightest"), 0, "tightest"),
+        (at(*LOG_DENSITY, "tol", "tightest"), 1e-6, "limits within the calibrated 1e-05 to 0.1"),
+        (at(*LOG_DENSITY, "tol", "loosest"), 1.0, "limits within the calibrated 1e-05 to 0.1"),
         (at(*LOG_DENSITY, "interval"), [0.0], "interval"),
         (at(*LOG_DENSITY, "interval"), [0.0, float("nan")], "interval"),
         (at(*LOG_DENSITY, "interval"), [0.0, float("inf")], "interval"),

@@ -84,8 +84,9 @@ def test_with_notice_every_request_is_answered_and_the_exit_is_clean(models_dir)
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 def test_without_notice_what_is_under_way_still_ends(models_dir, sig):
-    with serving(MODELS_DIR=models_dir) as server:
-        body = {"points": [[0.001 * k, 1.0, 0.0] for k in range(10_000)]}
+    slowed = [sys.executable, "-c", FAULTY.format(fault="time.sleep(0.01)")]
+    with serving(slowed, MODELS_DIR=models_dir) as server:
+        body = {"points": [[0.001 * k, 1.0, 1e6] for k in range(10_000)]}
         answers = []
         slow = threading.Thread(
             target=lambda: answers.append(
