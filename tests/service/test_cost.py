@@ -11,6 +11,7 @@ from service.engine.cost import CostTable
 
 def spec(table):
     methods = {name: MethodSpec(order=3, nfe_start=1, nfe_attempt=3) for name in ("bosh3", "dopri5")}
+    tols = [row.tol for row in table.rows if row.skipped is None] if table else [1e-4, 1e-1]
     return ProgramSpec(
         graphs=Graphs(encode="e.onnx", start="s.onnx", step={m: f"{m}.onnx" for m in methods}, decode="d.onnx"),
         input=TensorSpec(name="x", shape=(1,), dtype="float32"),
@@ -18,7 +19,7 @@ def spec(table):
         interval=(1.0, 0.0),
         parts=(PartSpec(name="y", size=1),),
         methods=methods,
-        tol=TolLimits(tightest=1e-4, loosest=1e-1, default=1e-2),
+        tol=TolLimits(tightest=min(tols), loosest=max(tols), default=max(tols)),
         calibration=table,
     )
 
