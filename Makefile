@@ -51,8 +51,19 @@ format: .venv/.test ## Format the code and sort its imports
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.venv-rivals/.made: benchmarks/rivals/requirements.txt
+	@echo "installing the rivals into .venv-rivals ..."
+	test -x .venv-rivals/bin/python || $(PYTHON) -m venv .venv-rivals
+	.venv-rivals/bin/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) $(TORCH)
+	.venv-rivals/bin/python -m pip install --quiet --disable-pip-version-check --requirement $< --editable '.[train]'
+	touch $@
+
 bench: .venv/.test ## Benchmarks against the rivals, into docs/benchmarks/
+	$(MAKE) .venv-rivals/.made || echo "the rivals could not be installed: those that are missing are left out"
 	$(BIN)/python -m benchmarks.work_precision
+	$(BIN)/python -m benchmarks.solver_table
+	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks.serving
 
 clean: ## Remove the environment and caches
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-rivals build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -26,6 +26,7 @@ import numpy.typing as npt
 import torch
 import torchdiffeq
 
+from benchmarks.rivals.weights import ConcatField
 from node_model.checkpoint import load_model
 from node_model.cnf import CNF
 from node_model.odenet import ODENet
@@ -54,26 +55,9 @@ FINALISTS = 4
 Array = npt.NDArray[Any]
 
 
-class ConcatField(torch.nn.Module):
-    """The ODE-Net's field as usually written: time as a channel in front of the others."""
-
-    def __init__(self, model: ODENet) -> None:
-        super().__init__()
-        self.field = model.field
-
-    def forward(self, t: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Shapes: t scalar, x [lane, channel, height, width] -> as x."""
-        field, time_map = self.field, torch.ones_like(x[:, :1]) * t
-        for norm, conv in ((field.norm1, field.conv1), (field.norm2, field.conv2)):
-            x = torch.cat([time_map, torch.relu(norm(x))], 1)
-            x = torch.nn.functional.conv2d(x, conv.weight, conv.bias, padding=1)
-        f: torch.Tensor = field.norm3(x)
-        return f
-
-
-def rival(model: ODENet | CNF, inputs: Array, tol: float) -> Array:
-    """A torchdiffeq dopri5 solve of one batch, encoder and decoder included."""
-    integrate = partial(torchdiffeq.odeint, rtol=tol, atol=tol, method="dopri5")
+def rival(model: ODENet | CNF, inputs: Array, tol: float, method: str = "dopri5") -> Array:
+    """A torchdiffeq solve of one batch, encoder and decoder included."""
+    integrate = partial(torchdiffeq.odeint, rtol=tol, atol=tol, method=method)
     batch = torch.from_numpy(inputs)
     with torch.no_grad():
         if isinstance(model, CNF):
@@ -92,21 +76,23 @@ class Ours:
     method: str
     tol: float
 
-    def solve(self, inputs: Array) -> tuple[Array, float]:
-        """The answers, and the mean NFE of an item."""
-        program = self.program
-        problem = Problem(
-            program=program,
+    def problem(self, inputs: Array) -> Problem:
+        """What is solved."""
+        return Problem(
+            program=self.program,
             method=self.method,
             inputs=inputs,
             args=(),
             rtol=self.tol,
             atol=self.tol,
             max_nfe=10_000,
-            first_dt=program.cost.first_dt(self.method, self.tol),
+            first_dt=self.program.cost.first_dt(self.method, self.tol),
         )
+
+    def solve(self, inputs: Array) -> tuple[Array, float]:
+        """The answers, and the mean NFE of an item."""
         solving = self.runner.solve(
-            problem, received=time.perf_counter(), deadline=time.perf_counter() + LONGEST_SECONDS
+            self.problem(inputs), received=time.perf_counter(), deadline=time.perf_counter() + LONGEST_SECONDS
         )
         request = self.loop.run_until_complete(solving)
         assert request.end is End.COMPLETED

@@ -4,6 +4,7 @@ Both take torchdiffeq's arguments in torchdiffeq's order. In addition rtol and a
 lane (the first axis of y0); the function is then given a vector t with one time per lane.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from node_model.errors import SolveFailedError, SolverArgumentError
-from node_model.solvers.solve import DEFAULT_MAX_NFE, Solution, solve_fixed, solve_ivp
+from node_model.solvers.solve import DEFAULT_MAX_NFE, Solution, check_answer, check_tolerances, solve_fixed, solve_ivp
 from node_model.solvers.tableaus import FIXED_STEP, tableau_of
 from node_model.status import ADVICE, Status
 from node_model.types import Args, Part, VectorField, parts_of
@@ -31,6 +32,7 @@ class _Layout:
     """
 
     shapes: tuple[torch.Size, ...]
+    dtype: torch.dtype
     tupled: bool
     lanes: int | None
 
@@ -43,20 +45,19 @@ class _Layout:
             raise SolverArgumentError("y0: expected tensors of one dtype on one device")
         if lanes is not None and any(y.ndim == 0 or y.shape[0] != lanes for y in tensors):
             raise SolverArgumentError(f"y0: rtol or atol has {lanes} lanes, so the first axis must have {lanes} too")
-        return cls(tuple(y.shape for y in tensors), isinstance(y0, tuple), lanes)
+        return cls(tuple(y.shape for y in tensors), tensors[0].dtype, isinstance(y0, tuple), lanes)
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        sizes = [shape.numel() // (self.lanes or 1) for shape in self.shapes]
+        sizes = [(shape if self.lanes is None else shape[1:]).numel() for shape in self.shapes]
         return parts_of({str(index): size for index, size in enumerate(sizes)})
 
     def pack(self, state: State) -> Tensor:
         """-> [lane, dim]."""
         tensors = state if isinstance(state, tuple) else (state,)
-        rows = self.lanes or 1
-        return (
-            torch.cat([y.reshape(rows, -1) for y in tensors], 1) if len(tensors) > 1 else tensors[0].reshape(rows, -1)
-        )
+        rows = 1 if self.lanes is None else self.lanes
+        flat = [y.reshape(rows, part.stop - part.start) for y, part in zip(tensors, self.parts, strict=True)]
+        return torch.cat(flat, 1) if len(flat) > 1 else flat[0]
 
     def unpack(self, y: Tensor, leading: tuple[int, ...] = ()) -> State:
         """[*leading, lane, dim] -> the shapes of y0, each with the leading axes first."""
@@ -70,9 +71,17 @@ class _Layout:
         """The user's f(t, y) as a field on [lane, dim]."""
 
         def field(t: Tensor, y: Tensor, _: Args) -> Tensor:
-            return self.pack(func(t if self.lanes is not None else t[0], self.unpack(y)))
+            f = func(t if self.lanes is not None else t[0], self.unpack(y))
+            self._check_answer(f)
+            return self.pack(f)
 
         return field
+
+    def _check_answer(self, f: Any) -> None:
+        if self.tupled and not (isinstance(f, tuple) and len(f) == len(self.shapes)):
+            raise SolverArgumentError(f"func: expected a tuple of {len(self.shapes)} tensors, as y0 is")
+        for answer, shape in zip(f if self.tupled else (f,), self.shapes, strict=True):
+            check_answer("func", answer, shape, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,17 @@ class _Options:
     method: str
     step_size: float | None
     max_nfe: int
+
+    def check(self) -> None:
+        """Errors: SolverArgumentError, also for what a method with fixed steps or a single time would not look at."""
+        check_tolerances(torch.as_tensor(self.rtol), torch.as_tensor(self.atol))
+        fixed = tableau_of(self.method).name in FIXED_STEP
+        if self.step_size is None:
+            return
+        if not fixed:
+            raise SolverArgumentError(f"step_size: {self.method} chooses its own steps; give rtol and atol instead")
+        if not 0 < self.step_size < math.inf:
+            raise SolverArgumentError(f"step_size: expected a finite number above 0, got {self.step_size}")
 
 
 def odeint(
@@ -100,10 +120,12 @@ def odeint(
     """The solution of y' = func(t, y), y(t[0]) = y0, at every time of t; gradients go through the solver's steps.
 
     Shapes: y0 [...] or a tuple of such; t [time], in order -> [time, ...] for each tensor of y0.
-    Errors: SolverArgumentError for wrong arguments; SolveFailedError when a lane does not reach the last time.
+    Errors: SolverArgumentError for wrong arguments, or a func whose answer has another shape or dtype than y0;
+        SolveFailedError when a lane does not reach the last time.
     Source: Chen et al. 2018, Neural Ordinary Differential Equations, section 2.
     """
     options = _Options(rtol, atol, method, step_size, max_nfe)
+    options.check()
     layout = _Layout.of(y0, _lane_count(rtol, atol))
     times = _checked_times(t)
     return layout.unpack(_solve(layout.field(func), layout.pack(y0), times, layout.parts, options), (len(times),))
@@ -146,6 +168,8 @@ def odeint_adjoint(
         step_size=step_size,
         max_nfe=max_nfe,
     )
+    forward.check()
+    backward.check()
     layout = _Layout.of(y0, _lane_count(rtol, atol))
     times = _checked_times(t)
     ys = _Adjoint.apply(  # type: ignore[no-untyped-call]
@@ -178,6 +202,9 @@ class _Adjoint(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         (grad_ys,) = grads
         times, ys, *params = ctx.saved_tensors
+        if ys.numel() == 0:
+            zeros = [torch.zeros_like(wanted) for wanted in (times, ys[0], *params)]
+            return (None, None, None, None, *zeros)
         augmented = _Augmented(ctx.func, ctx.layout, tuple(params), ys[0].shape, ctx.needs_input_grad[4])
         grad_y = grad_ys[-1]
         grad_params = torch.zeros(augmented.param_count, dtype=ys.dtype, device=ys.device)
@@ -242,21 +269,24 @@ class _Augmented:
             vjps = torch.autograd.grad(f, wanted, -adjoint, allow_unused=True, materialize_grads=True)
         vjp_y, vjp_params = vjps[0], vjps[2 if self.with_time else 1 :]
         vjp_t = vjps[1] if self.with_time else state.new_zeros(1)
-        flat = [f.detach().reshape(-1), vjp_y.reshape(-1), vjp_t.reshape(-1), *(v.reshape(-1) for v in vjp_params)]
+        flat = [
+            f.detach().reshape(-1),
+            vjp_y.reshape(-1),
+            vjp_t.reshape(-1),
+            *(v.reshape(-1).to(f.dtype) for v in vjp_params),
+        ]
         return torch.cat(flat)[None]
 
 
 def _solve(field: VectorField, y0: Tensor, times: Tensor, parts: Sequence[Part], options: _Options) -> Tensor:
     """The states at all times, y0 among them: [time, lane, dim]."""
-    if len(times) == 1:
-        return y0[None]
+    if len(times) == 1 or y0.numel() == 0:
+        return y0.expand(len(times), *y0.shape)
     if tableau_of(options.method).name in FIXED_STEP:
         longest = float((times[1:] - times[:-1]).detach().abs().max())
         dt = options.step_size if options.step_size is not None else longest
         later = solve_fixed(field, y0, times[0], times[1:], method=options.method, dt=dt)
     else:
-        if options.step_size is not None:
-            raise SolverArgumentError(f"step_size: {options.method} chooses its own steps; give rtol and atol instead")
         solution = solve_ivp(
             field,
             y0,
@@ -293,13 +323,14 @@ def _lane_count(rtol: float | Tensor, atol: float | Tensor) -> int | None:
 
 
 def _tightest(tolerance: float | Tensor) -> float:
-    return float(tolerance.min()) if isinstance(tolerance, Tensor) else tolerance
+    # Without lanes there is no backward solve, and any tolerance will do.
+    return float(min(tolerance.flatten().tolist(), default=1.0)) if isinstance(tolerance, Tensor) else tolerance
 
 
 def _checked_times(t: Tensor) -> Tensor:
     if not isinstance(t, Tensor) or t.ndim != 1 or len(t) == 0 or not t.is_floating_point():
         raise SolverArgumentError("t: expected a floating tensor [time] with at least one entry")
     steps = torch.diff(t.detach())
-    if not bool((steps > 0).all() | (steps < 0).all()):
-        raise SolverArgumentError("t: expected times that strictly increase or strictly decrease")
+    if not bool(((steps > 0).all() | (steps < 0).all()) & t.isfinite().all()):
+        raise SolverArgumentError("t: expected finite times that strictly increase or strictly decrease")
     return t.to(torch.float64)

@@ -37,7 +37,7 @@ def rebuild(manifest: Manifest) -> Model:
         if family == "odenet":
             return ODENet(ODENetConfig(**config))
         if family == "cnf":
-            return CNF(CNFConfig(**{name: tuple(values) for name, values in config.items()}))
+            return CNF(CNFConfig.of(config))
     except (TypeError, ValueError) as error:
         raise ArtifactError(f"{manifest.name}: architecture: {error}") from error
     raise ArtifactError(f"{manifest.name}: architecture.family: expected odenet or cnf, got {family!r}")

@@ -1,7 +1,7 @@
 """Continuous normalizing flows: densities whose change of variables is an initial value problem."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from node_model.program import Program
 from node_model.rows import row_sum
 from node_model.trace import exact_trace, hutchinson_trace
 from node_model.types import Args
+from node_model.warp import Warp
 
 Integrate = Callable[[nn.Module, Any, Tensor], Any]
 """How a state is carried over given times, for instance odeint_adjoint with its tolerances bound."""
@@ -21,11 +22,19 @@ Integrate = Callable[[nn.Module, Any, Tensor], Any]
 
 @dataclass(frozen=True)
 class CNFConfig:
-    """Shape of a flow. Points are standardised with `mean` and `std`, one number per dimension, before it."""
+    """Shape of a flow. Points are standardised with `mean` and `std`, one number per dimension, then warped."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     hidden: tuple[int, ...] = (64, 64, 64)
+    warp: Warp | None = None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "CNFConfig":
+        """From what `dataclasses.asdict` gave, by way of JSON. Errors: TypeError, ValueError."""
+        warp = values.get("warp")
+        lists = {name: tuple(value) for name, value in values.items() if name != "warp"}
+        return cls(**lists, warp=Warp.of(warp) if warp else None)
 
     @property
     def dim(self) -> int:
@@ -36,6 +45,11 @@ class CNFConfig:
     def log_jacobian(self) -> float:
         """Log-determinant of the standardisation: added to a standardised log-density, gives input units. Nats."""
         return -sum(math.log(s) for s in self.std)
+
+    @property
+    def log_scale(self) -> float:
+        """Log-determinant of standardisation and warp, but for what of the latter depends on the point. Nats."""
+        return self.log_jacobian + (self.warp.log_scale if self.warp else 0.0)
 
 
 class CNF(nn.Module):
@@ -56,23 +70,26 @@ class CNF(nn.Module):
 
         Shapes: points, probe [lane, dim] -> [lane].
         """
-        x1 = self._standardise(points)
+        x1, log_jacobian = self._into_flow(points)
         times = torch.tensor([1.0, 0.0], dtype=torch.float64, device=points.device)
         field = _JointTraceField(self.field, probe)
         x0, log_det = integrate(field, (x1, x1.new_zeros(len(x1))), times)
-        density: Tensor = standard_normal_log_density(x0[-1]) + log_det[-1] + self.config.log_jacobian
+        density: Tensor = standard_normal_log_density(x0[-1]) + log_det[-1] + log_jacobian + self.config.log_scale
         return density
 
     def sample(self, base: Tensor, integrate: Integrate) -> Tensor:
         """Points of the density from standard normal draws. Shapes: base [lane, dim] -> [lane, dim]."""
         times = torch.tensor([0.0, 1.0], dtype=torch.float64, device=base.device)
-        return self._unstandardise(integrate(_JointField(self.field), base, times)[-1])
+        return self._out_of_flow(integrate(_JointField(self.field), base, times)[-1])
 
-    def _standardise(self, points: Tensor) -> Tensor:
-        return (points - points.new_tensor(self.config.mean)) / points.new_tensor(self.config.std)
+    def _into_flow(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Standardised and warped points, and the warp's log-determinant less its constant."""
+        z = (points - points.new_tensor(self.config.mean)) / points.new_tensor(self.config.std)
+        return self.config.warp.forward(z) if self.config.warp else (z, torch.zeros_like(z[:, 0]))
 
-    def _unstandardise(self, x: Tensor) -> Tensor:
-        return x * x.new_tensor(self.config.std) + x.new_tensor(self.config.mean)
+    def _out_of_flow(self, x: Tensor) -> Tensor:
+        z = self.config.warp.inverse(x) if self.config.warp else x
+        return z * z.new_tensor(self.config.std) + z.new_tensor(self.config.mean)
 
     def programs(self) -> tuple[Program, ...]:
         """`log_density` and `sample`; `log_density_hutchinson` for flows of more than two dimensions."""
@@ -84,7 +101,7 @@ class CNF(nn.Module):
         )
         density = Program(
             name="log_density",
-            encode=_Standardise(self),
+            encode=_IntoFlow(self),
             field=_TraceField(self.field),
             decode=_LogDensity(config),
             interval=(1.0, 0.0),
@@ -96,7 +113,7 @@ class CNF(nn.Module):
             name="sample",
             encode=nn.Identity(),
             field=_SampleField(self.field),
-            decode=_Unstandardise(self),
+            decode=_OutOfFlow(self),
             interval=(0.0, 1.0),
             part_sizes={"x": dim},
             input=TensorSpec(name="base", shape=(dim,), dtype=dtype, draw="standard_normal"),
@@ -107,7 +124,7 @@ class CNF(nn.Module):
         probe = TensorSpec(name="probe", shape=(dim,), dtype=dtype, draw="rademacher")
         estimate = Program(
             name="log_density_hutchinson",
-            encode=_Standardise(self),
+            encode=_IntoFlow(self),
             field=_HutchinsonField(self.field),
             decode=_LogDensity(config),
             interval=(1.0, 0.0),
@@ -188,14 +205,14 @@ class _SampleField(nn.Module):
         return f
 
 
-class _Standardise(nn.Module):
+class _IntoFlow(nn.Module):
     def __init__(self, model: CNF) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, points: Tensor) -> Tensor:
-        x = self.model._standardise(points)
-        return torch.cat([x, torch.zeros_like(x[:, :1])], 1)
+        x, log_jacobian = self.model._into_flow(points)
+        return torch.cat([x, log_jacobian[:, None]], 1)
 
 
 class _LogDensity(nn.Module):
@@ -203,17 +220,17 @@ class _LogDensity(nn.Module):
 
     def __init__(self, config: CNFConfig) -> None:
         super().__init__()
-        self.log_jacobian = config.log_jacobian
+        self.log_scale = config.log_scale
 
     def forward(self, y: Tensor) -> tuple[Tensor]:
         wide = y.to(torch.float64)
-        return (standard_normal_log_density(wide[:, :-1]) + wide[:, -1] + wide.new_tensor(self.log_jacobian),)
+        return (standard_normal_log_density(wide[:, :-1]) + wide[:, -1] + wide.new_tensor(self.log_scale),)
 
 
-class _Unstandardise(nn.Module):
+class _OutOfFlow(nn.Module):
     def __init__(self, model: CNF) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, y: Tensor) -> tuple[Tensor]:
-        return (self.model._unstandardise(y),)
+        return (self.model._out_of_flow(y),)

@@ -1,6 +1,6 @@
 """Networks f(t, y): the convolutional field of the ODE-Net and the time-conditioned MLP of the CNF."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -8,6 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from node_model.rows import row_sum
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "softplus": F.softplus, "silu": F.silu}
+"""Of a convolutional field. A Runge-Kutta method keeps its order only where the field is smooth; ReLU has kinks."""
 
 
 def norm_groups(channels: int) -> int:
@@ -53,13 +56,17 @@ class TimeConv2d(nn.Module):
 
 
 class ConvField(nn.Module):
-    """norm, ReLU, convolution, twice, then a norm: the field of the paper's ODE-Net.
+    """norm, activation, convolution, twice, then a norm: the field of the paper's ODE-Net, whose activation is ReLU.
 
+    Errors: ValueError for an activation that is not one of ACTIVATIONS.
     Source: Chen et al. 2018, section 3 and appendix; a pre-activation residual block (He et al. 2016) without its sum.
     """
 
-    def __init__(self, channels: int, size: int) -> None:
+    def __init__(self, channels: int, size: int, activation: str = "relu") -> None:
         super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}; got {activation!r}")
+        self.activation = ACTIVATIONS[activation]
         self.norm1 = GroupNorm(norm_groups(channels), channels)
         self.conv1 = TimeConv2d(channels, size)
         self.norm2 = GroupNorm(norm_groups(channels), channels)
@@ -68,8 +75,8 @@ class ConvField(nn.Module):
 
     def forward(self, t: Tensor, x: Tensor) -> Tensor:
         """Shapes: t [lane] or [1], x [lane, channel, size, size] -> as x."""
-        x = self.conv1(t, F.relu(self.norm1(x)))
-        x = self.conv2(t, F.relu(self.norm2(x)))
+        x = self.conv1(t, self.activation(self.norm1(x)))
+        x = self.conv2(t, self.activation(self.norm2(x)))
         f: Tensor = self.norm3(x)
         return f
 

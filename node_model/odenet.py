@@ -18,13 +18,14 @@ SIZE = 6
 
 @dataclass(frozen=True)
 class ODENetConfig:
-    """Shape of an ODE-Net. `mean` and `std` normalise pixels that are given in 0..1."""
+    """Shape of an ODE-Net. `mean` and `std` normalise pixels that are given in 0..1; `activation` is the field's."""
 
     image_size: int = 28
     channels: int = 64
     classes: int = 10
     mean: float = 0.1307
     std: float = 0.3081
+    activation: str = "relu"
 
 
 class ODENet(nn.Module):
@@ -37,15 +38,9 @@ class ODENet(nn.Module):
         super().__init__()
         self.config = config
         channels = config.channels
-        self.stem = _stem(config.image_size, channels)
-        self.field = ConvField(channels, SIZE)
-        self.head = nn.Sequential(
-            GroupNorm(norm_groups(channels), channels),
-            nn.ReLU(),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            nn.Linear(channels, config.classes),
-        )
+        self.stem = downsampling_stem(config.image_size, channels)
+        self.field = ConvField(channels, SIZE, config.activation)
+        self.head = classifier_head(channels, config.classes)
 
     def features(self, images: Tensor) -> Tensor:
         """The initial state. Shapes: images in 0..1 [lane, height, width] -> [lane, channel, 6, 6]."""
@@ -58,7 +53,7 @@ class ODENet(nn.Module):
         Shapes: images [lane, height, width] -> [lane, class].
         """
         times = torch.tensor([0.0, 1.0], dtype=torch.float64, device=images.device)
-        logits: Tensor = self.head(integrate(_ScalarTime(self.field), self.features(images), times)[-1])
+        logits: Tensor = self.head(integrate(ScalarTime(self.field), self.features(images), times)[-1])
         return logits
 
     def programs(self) -> tuple[Program, ...]:
@@ -85,7 +80,7 @@ class ODENet(nn.Module):
         )
 
 
-def _stem(image_size: int, channels: int) -> nn.Sequential:
+def downsampling_stem(image_size: int, channels: int) -> nn.Sequential:
     """Three convolutions to [channels, 6, 6], with the strides of the paper at 28 pixels and none at 8."""
     kernels = {28: ((3, 1, 0), (4, 2, 1), (4, 2, 1)), 8: ((3, 1, 0), (3, 1, 1), (3, 1, 1))}
     if image_size not in kernels:
@@ -102,7 +97,18 @@ def _stem(image_size: int, channels: int) -> nn.Sequential:
     )
 
 
-class _ScalarTime(nn.Module):
+def classifier_head(channels: int, classes: int) -> nn.Sequential:
+    """Norm, ReLU, mean over the map, linear: [lane, channels, 6, 6] -> [lane, classes]."""
+    return nn.Sequential(
+        GroupNorm(norm_groups(channels), channels),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(channels, classes),
+    )
+
+
+class ScalarTime(nn.Module):
     """The field for a joint solve, whose t has no lane axis."""
 
     def __init__(self, field: nn.Module) -> None:

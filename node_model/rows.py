@@ -1,4 +1,4 @@
-"""Sums over a row that do not depend on where in the batch the row lies."""
+"""Sums and logarithms over a row that do not depend on where in the batch the row lies."""
 
 import torch
 import torch.nn.functional as F
@@ -21,3 +21,14 @@ def row_sum(x: Tensor) -> Tensor:
     if torch.compiler.is_exporting() and count > register and count % register:
         x = F.pad(x, (0, -count % register))
     return x.sum(-1)
+
+
+def row_log(x: Tensor) -> Tensor:
+    """Logarithm; in an exported graph the same bits at every place of the batch, for the reason that row_sum gives.
+
+    Shapes: [..., n] -> [..., n].
+    """
+    count, register = x.shape[-1], SIMD_BYTES // x.element_size()
+    if torch.compiler.is_exporting() and count % register:
+        return torch.log(F.pad(x, (0, -count % register), value=1.0))[..., :count]
+    return torch.log(x)

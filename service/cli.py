@@ -71,5 +71,46 @@ def check(directory: Annotated[Path, typer.Argument(help="An artifact, <model>/<
         _fail(error)
 
 
+@app.command()
+def bench(
+    url: Annotated[str, typer.Argument(help="Of a running server, for instance http://127.0.0.1:8000.")],
+    rate: Annotated[float, typer.Option(min=0.01, help="Requests a second, at random times.")] = 50,
+    seconds: Annotated[float, typer.Option(min=0.1)] = 10,
+    tol: Annotated[list[str] | None, typer.Option(help="May be repeated; each is asked for as often.")] = None,
+    model: Annotated[str | None, typer.Option(help="Default: the server's.")] = None,
+    body: Annotated[list[Path] | None, typer.Option(help="JSON bodies to send; default: drawn at random.")] = None,
+    seed: int = 0,
+    out: Annotated[Path | None, typer.Option(help="Write the figures there, as JSON.")] = None,
+) -> None:
+    """Load a server as independent users do, and report latencies by tolerance.
+
+    Requests are sent at random times whether or not earlier ones were answered; latency counts from the intended time.
+
+    Example: odeserve bench http://127.0.0.1:8000 --rate 100 --tol 1e-1 --tol 1e-3
+    """
+    import json
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from service.load.bench import BenchError, run_bench
+    from service.load.tables import bench_table
+
+    bodies = [path.read_bytes() for path in body or ()]
+    tols = tol or ["1e-1", "1e-2", "1e-3", "1e-4"]
+    options = {"rate": rate, "seconds": seconds, "tols": tols, "model": model, "bodies": bodies, "seed": seed}
+    with Progress(transient=True) as shown:
+        task = shown.add_task("asking")
+        try:
+            figures = run_bench(
+                url, **options, progress=lambda done, total: shown.update(task, completed=done, total=total)
+            )
+        except BenchError as error:
+            _fail(error)
+    Console().print(bench_table(figures))
+    if out:
+        out.write_text(json.dumps(figures, indent=1) + "\n")
+
+
 if __name__ == "__main__":
     app()

@@ -1,6 +1,7 @@
 """Running the app: socket, event loop, and what is said while it starts."""
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -116,6 +117,9 @@ async def _serve(
         await asyncio.wait((serving, loading), return_when=asyncio.FIRST_COMPLETED)
         if loading.done() and not loading.cancelled():
             if loading.exception() is None:
+                # What is there now stays: the garbage collector need not look at it again and again.
+                gc.collect()
+                gc.freeze()
                 ready(loading.result())
             else:
                 server.should_exit = True

@@ -1,6 +1,6 @@
 """From a training run to an artifact directory the service can load."""
 
-from dataclasses import fields
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,8 +8,9 @@ from node_model.checkpoint import WEIGHTS, Model, architecture_of, publish, save
 from node_model.cnf import CNF
 from node_model.export import DEFAULT_METHODS, export_program, method_specs
 from node_model.manifest import Manifest, PartSpec, ProgramSpec, Provenance, TolLimits, sha256_of, write_manifest
+from node_model.odenet import ODENet
 from node_model.program import Program
-from training.config import RunConfig
+from training.config import BASELINES, RunConfig
 from training.loop import CONFIG, progress_of
 from training.runs import trained_task
 from training.tasks import ClassifyTask
@@ -17,14 +18,40 @@ from training.tasks import ClassifyTask
 UNCALIBRATED = TolLimits(tightest=1e-6, loosest=1e-1, default=1e-3)
 """Limits until `odetrain calibrate` has measured them."""
 
+COMMON_OPTIONS = (
+    "data",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "average",
+    "method",
+    "tol",
+    "last_epochs",
+    "last_method",
+    "last_tol",
+    "seed",
+    "threads",
+    "device",
+)
+"""Settings that every training command has as an option."""
+OWN_OPTIONS = {
+    "odenet": ("channels", "activation", "regularize", "regularize_weight", "augment"),
+    "baseline": ("channels", "layers", "augment"),
+    "cnf": ("hidden", "warp", "trace"),
+}
+"""And those of one command."""
+
 
 def export_run(run: Path, name: str, version: str, root: Path, data_dir: Path | None) -> Path:
     """Write `root/name/version` from a run's last saved weights; the directory.
 
-    Errors: FileNotFoundError when the run saved nothing yet; FileExistsError when the version exists.
+    Errors: FileNotFoundError when the run saved nothing yet; FileExistsError when the version exists; ValueError for a
+        network without a differential equation.
     """
     config = RunConfig.read(run / CONFIG)
     task = trained_task(run, data_dir)
+    if not isinstance(task.model, ODENet | CNF):
+        raise ValueError(f"{run}: a {config.family} has no differential equation to serve")
     step, scores = progress_of(run)
     provenance = Provenance(
         data=config.data,
@@ -35,11 +62,12 @@ def export_run(run: Path, name: str, version: str, root: Path, data_dir: Path | 
         date=datetime.now(UTC).date().isoformat(),
         train={f"held_out_{key}": value for key, value in scores.items()},
     )
+    model = task.model
     labels = task.data.class_names if isinstance(task, ClassifyTask) else None
     destination = root / name / version
 
     def write(directory: Path) -> None:
-        write_artifact(task.model, name, version, provenance, labels, directory)
+        write_artifact(model, name, version, provenance, labels, directory)
 
     publish(destination, write)
     return destination
@@ -83,18 +111,15 @@ def _program_spec(program: Program, directory: Path) -> ProgramSpec:
 
 
 def command_of(config: RunConfig) -> str:
-    """The command that repeats a run: every setting that differs from the dataclass's default, and the data."""
-    words = ["odetrain", config.family]
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if field.name in {"family", "device"} or (field.default == value and field.name != "epochs"):
-            continue
-        text = (
-            ",".join(map(str, value))
-            if isinstance(value, tuple)
-            else f"{value:g}"
-            if isinstance(value, float)
-            else value
-        )
-        words += [f"--{field.name.replace('_', '-')}", str(text)]
-    return " ".join(words)
+    """The command that repeats a run, every option spelt out: a later default must not change what was done."""
+    baseline = config.family in BASELINES
+    words = ["odetrain", *(["baseline"] if baseline else []), config.family]
+    for name in (*COMMON_OPTIONS, *OWN_OPTIONS["baseline" if baseline else config.family]):
+        value, option = getattr(config, name), f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            words += [option] if value else []
+        elif isinstance(value, tuple):
+            words += [option, ",".join(map(str, value))]
+        else:
+            words += [option, str(value)]
+    return shlex.join(words)

@@ -28,7 +28,7 @@ from node_model.manifest import (
 from node_model.program import Program
 from node_model.solvers import solve_ivp
 from node_model.status import Status
-from training.data import IMAGE_SETS, TOYS, generator, load_images, load_points
+from training.data import IMAGE_SETS, TOYS, check_same_data, generator, load_images, load_points
 from training.graphs import GraphProgram
 
 Array = npt.NDArray[Any]
@@ -68,7 +68,7 @@ class Answers:
 def calibrate(directory: Path, *, items: int, data_dir: Path | None, threads: int, command: str) -> Manifest:
     """Measure every program of an artifact and rewrite its manifest; the new manifest.
 
-    Errors: ArtifactError for a damaged artifact; ValueError when its data set is not to be found.
+    Errors: ArtifactError for a damaged artifact; ValueError when its data set is not to be found or has changed.
     """
     manifest, model = load_model(directory)
     torch.set_num_threads(threads)
@@ -92,12 +92,15 @@ def calibration_items(manifest: Manifest, program: str, count: int, data_dir: Pa
         inputs, described = _draw(spec.input, rng, count), f"{count} draws of the base distribution"
     elif data in IMAGE_SETS:
         images = load_images(data, data_dir)
+        check_same_data(images, manifest.provenance.data_sha256)
         inputs, labels = images.held_images[-count:], images.held_labels[-count:]
         described = f"the last {len(inputs)} training items of {data}"
     elif data in TOYS:
         inputs, described = TOYS[data](generator(seed, 5), count), f"{count} fresh points of {data}"
     else:
-        inputs = load_points(data, seed).held[:count]
+        points = load_points(data, seed, data_dir)
+        check_same_data(points, manifest.provenance.data_sha256)
+        inputs = points.held[:count]
         described = f"{len(inputs)} held-back training items of {data}"
     rng = generator(seed, 7)
     args = {arg.name: _draw(arg, rng, len(inputs)) for arg in spec.args}

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from node_model.manifest import Manifest
-from training.config import RunConfig
+from training.config import BASELINES, RunConfig
 
 app = typer.Typer(no_args_is_help=True, help="Train neural ODEs and make artifacts that odeserve serves.")
 
@@ -29,6 +29,14 @@ def _one_line_errors() -> Iterator[None]:
         yield
     except (ValueError, OSError, FloatingPointError) as error:
         raise SystemExit(f"odetrain: {error}") from error
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    """`64,64,64` as numbers. Errors: ValueError naming the option."""
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise ValueError(f"--hidden: expected whole numbers above 0 with a comma between, as 64,64,64; got {text!r}")
+    return tuple(map(int, words))
 
 
 def calibration_tables(manifest: Manifest) -> Iterator[Table]:
@@ -57,18 +65,38 @@ def _run(config: RunConfig, name: str, data_dir: Path | None, resume: bool) -> N
     typer.echo(f"next: odetrain export {run} --name {name}")
 
 
+# Options that several commands share: what a run is made of.
+Epochs = Annotated[int, typer.Option(min=1)]
+BatchSize = Annotated[int, typer.Option(min=1)]
+LearningRate = Annotated[float, typer.Option(min=0)]
+Average = Annotated[float, typer.Option(help="Decay of the average of the weights that is scored; 0 for none.")]
+Method = Annotated[str, typer.Option(help="Runge-Kutta method of both solves.")]
+Tol = Annotated[float, typer.Option(help="rtol and atol of both solves.")]
+LastEpochs = Annotated[int, typer.Option(min=0, help="Epochs at the end with --last-method and --last-tol.")]
+Augment = Annotated[str, typer.Option(help="shift, or affine: also turned, scaled and sheared a little.")]
+Threads = Annotated[int, typer.Option(min=1)]
+
+
 @app.command()
 def odenet(
     data: Annotated[str, typer.Option(help="mnist, fashion-mnist or digits.")],
     name: RunName = None,
-    epochs: Annotated[int, typer.Option(min=1)] = 5,
-    batch_size: Annotated[int, typer.Option(min=1)] = 128,
-    learning_rate: Annotated[float, typer.Option(min=0)] = 2e-3,
+    epochs: Epochs = 5,
+    batch_size: BatchSize = 128,
+    learning_rate: LearningRate = 2e-3,
+    average: Average = 0.0,
     channels: Annotated[int, typer.Option(min=1)] = 64,
-    method: Annotated[str, typer.Option(help="Runge-Kutta method of both solves.")] = "bosh3",
-    tol: Annotated[float, typer.Option(help="rtol and atol of both solves.")] = 1e-2,
+    activation: Annotated[str, typer.Option(help="Of the field: relu, softplus or silu.")] = "relu",
+    regularize: Annotated[str, typer.Option(help="none, kinetic, steer or ernode: for fewer evaluations.")] = "none",
+    regularize_weight: Annotated[float, typer.Option(min=0, help="Weight of the kinetic or ernode penalty.")] = 0.01,
+    augment: Augment = "shift",
+    method: Method = "bosh3",
+    tol: Tol = 1e-2,
+    last_epochs: LastEpochs = 0,
+    last_method: Method = "dopri5",
+    last_tol: Tol = 1e-3,
     seed: int = 0,
-    threads: Annotated[int, typer.Option(min=1)] = 2,
+    threads: Threads = 2,
     device: str = "cpu",
     data_dir: DataDir = None,
     resume: Resume = False,
@@ -77,34 +105,103 @@ def odenet(
 
     Example: odetrain odenet --data digits --epochs 6 --channels 16 --batch-size 32 --learning-rate 0.01
     """
-    config = RunConfig(
-        family="odenet",
-        data=data,
-        seed=seed,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        method=method,
-        tol=tol,
-        channels=channels,
-        threads=threads,
-        device=device,
-    )
+    with _one_line_errors():
+        config = RunConfig(
+            family="odenet",
+            data=data,
+            seed=seed,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            average=average,
+            method=method,
+            tol=tol,
+            last_epochs=last_epochs,
+            last_method=last_method,
+            last_tol=last_tol,
+            augment=augment,
+            channels=channels,
+            activation=activation,
+            regularize=regularize,
+            regularize_weight=regularize_weight,
+            threads=threads,
+            device=device,
+        )
     _run(config, name or f"odenet-{data}", data_dir, resume)
 
 
 @app.command()
+def baseline(
+    family: Annotated[str, typer.Argument(help="mlp, resnet or rknet; planar.")],
+    data: Annotated[str, typer.Option(help="As of odenet; planar: as of cnf.")],
+    name: RunName = None,
+    epochs: Epochs = 5,
+    batch_size: BatchSize = 128,
+    learning_rate: LearningRate = 2e-3,
+    average: Average = 0.0,
+    channels: Annotated[int, typer.Option(min=1)] = 64,
+    layers: Annotated[int, typer.Option(min=1, help="Of a planar flow.")] = 8,
+    augment: Augment = "shift",
+    method: Method = "bosh3",
+    tol: Tol = 1e-2,
+    last_epochs: LastEpochs = 0,
+    last_method: Method = "dopri5",
+    last_tol: Tol = 1e-3,
+    seed: int = 0,
+    threads: Threads = 2,
+    device: str = "cpu",
+    data_dir: DataDir = None,
+    resume: Resume = False,
+) -> None:
+    """Train a network to set beside the ODE-Net (mlp, resnet, rknet: its field, gradients through the solver) or CNF.
+
+    Example: odetrain baseline resnet --data digits --epochs 6 --channels 16 --batch-size 32 --learning-rate 0.01
+    """
+    with _one_line_errors():
+        if family not in BASELINES:
+            raise ValueError(f"family: expected one of {', '.join(BASELINES)}; got {family!r}")
+        config = RunConfig(
+            family=family,
+            data=data,
+            seed=seed,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            average=average,
+            method=method,
+            tol=tol,
+            last_epochs=last_epochs,
+            last_method=last_method,
+            last_tol=last_tol,
+            augment=augment,
+            channels=channels,
+            layers=layers,
+            threads=threads,
+            device=device,
+        )
+    _run(config, name or f"{family}-{data}", data_dir, resume)
+
+
+@app.command()
 def cnf(
-    data: Annotated[str, typer.Option(help="two-moons, pinwheel, 8gaussians, checkerboard, or a .npy or .csv file.")],
+    data: Annotated[
+        str, typer.Option(help="two-moons, pinwheel, 8gaussians, checkerboard, protein, or a .npy or .csv file.")
+    ],
     name: RunName = None,
     epochs: Annotated[int, typer.Option(min=1, help="An epoch of a toy is 100,000 fresh points.")] = 15,
-    batch_size: Annotated[int, typer.Option(min=1)] = 512,
-    learning_rate: Annotated[float, typer.Option(min=0)] = 3e-3,
+    batch_size: BatchSize = 512,
+    learning_rate: LearningRate = 3e-3,
+    average: Average = 0.0,
     hidden: Annotated[str, typer.Option(help="Widths of the hidden layers.")] = "64,64,64",
-    method: Annotated[str, typer.Option(help="Runge-Kutta method of both solves.")] = "dopri5",
-    tol: Annotated[float, typer.Option(help="rtol and atol of both solves.")] = 1e-4,
+    warp: Annotated[bool, typer.Option("--warp", help="Draw heavy tails in before the flow; for tables.")] = False,
+    trace: Annotated[str, typer.Option(help="Of the training loss: exact or hutchinson.")] = "exact",
+    method: Method = "dopri5",
+    tol: Tol = 1e-4,
+    last_epochs: LastEpochs = 0,
+    last_method: Method = "dopri5",
+    last_tol: Tol = 1e-3,
     seed: int = 0,
-    threads: Annotated[int, typer.Option(min=1)] = 2,
+    threads: Threads = 2,
     device: str = "cpu",
     data_dir: DataDir = None,
     resume: Resume = False,
@@ -113,19 +210,26 @@ def cnf(
 
     Example: odetrain cnf --data two-moons
     """
-    config = RunConfig(
-        family="cnf",
-        data=data,
-        seed=seed,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        method=method,
-        tol=tol,
-        hidden=tuple(int(width) for width in hidden.split(",")),
-        threads=threads,
-        device=device,
-    )
+    with _one_line_errors():
+        config = RunConfig(
+            family="cnf",
+            data=data,
+            seed=seed,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            average=average,
+            warp=warp,
+            trace=trace,
+            method=method,
+            tol=tol,
+            last_epochs=last_epochs,
+            last_method=last_method,
+            last_tol=last_tol,
+            hidden=_widths(hidden),
+            threads=threads,
+            device=device,
+        )
     _run(config, name or f"cnf-{Path(data).stem}", data_dir, resume)
 
 
@@ -185,6 +289,7 @@ def evaluate(
     from training.evaluate import evaluate as score
     from training.evaluate import record
 
+    failed = False
     with _one_line_errors():
         for one in tol or [1e-2]:
             scores = score(artifact, tol=one, method=method, limit=limit, data_dir=data_dir, threads=threads)
@@ -192,5 +297,8 @@ def evaluate(
             typer.echo(f"tol {one:g} {method}: {measured}  NFE {scores.nfe_mean:.1f}  ({scores.items} items)")
             if scores.failed:
                 typer.echo(f"  {scores.failed} items did not reach the end of the interval", err=True)
+                failed = True
             if write:
                 record(artifact, scores, one, method)
+    if failed:
+        raise typer.Exit(1)

@@ -4,24 +4,57 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+CLASSIFIERS = ("odenet", "mlp", "resnet", "rknet")
+DENSITIES = ("cnf", "planar")
+BASELINES = (*CLASSIFIERS[1:], *DENSITIES[1:])
+REGULARISERS = ("none", "kinetic", "steer", "ernode")
+
 
 @dataclass(frozen=True)
 class RunConfig:
     """A training run. Two runs of the same config on the same machine and threads are the same, bit for bit."""
 
-    family: str  # odenet | cnf
+    family: str  # one of CLASSIFIERS or DENSITIES
     data: str  # name of a data set, or the path of a .npy or .csv file
     seed: int = 0
     epochs: int = 5
     batch_size: int = 128
     learning_rate: float = 2e-3
     warmup: float = 0.05  # share of all steps in which the learning rate rises
+    average: float = 0.0  # decay of the running average of the weights, which is then what is scored and exported
     method: str = "bosh3"
     tol: float = 1e-2  # rtol and atol of both solves, joint norm
-    channels: int = 64  # odenet
+    last_epochs: int = 0  # epochs at the end that are solved as the next two say
+    last_method: str = "dopri5"
+    last_tol: float = 1e-3
+    augment: str = "shift"  # images
+    channels: int = 64  # odenet, rknet, resnet
+    activation: str = "relu"  # odenet, rknet: of the field
+    regularize: str = "none"  # odenet: what is added to the loss, or done to the interval, for fewer evaluations
+    regularize_weight: float = 0.01
     hidden: tuple[int, ...] = (64, 64, 64)  # cnf
+    warp: bool = False  # cnf: whether heavy tails are drawn in before the flow
+    trace: str = "exact"  # cnf: of the training loss
+    layers: int = 8  # planar
     threads: int = 2
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name, known in (
+            ("family", (*CLASSIFIERS, *DENSITIES)),
+            ("augment", ("shift", "affine")),
+            ("regularize", REGULARISERS),
+            ("trace", ("exact", "hutchinson")),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}: expected one of {', '.join(known)}; got {getattr(self, name)!r}")
+        if not 0 <= self.average < 1:
+            raise ValueError(f"average: expected a number in [0, 1), got {self.average}")
+
+    def solver_at(self, epoch: int) -> tuple[str, float]:
+        """Method and tolerance of an epoch, counted from 0."""
+        last = epoch >= self.epochs - self.last_epochs
+        return (self.last_method, self.last_tol) if last else (self.method, self.tol)
 
     def to_json(self) -> str:
         """Text for `config.json`."""
@@ -29,6 +62,6 @@ class RunConfig:
 
     @classmethod
     def read(cls, path: Path) -> "RunConfig":
-        """The config a run directory was started with."""
+        """The config a run directory was started with; a setting it does not name had the default."""
         values = json.loads(path.read_text())
         return cls(**(values | {"hidden": tuple(values["hidden"])}))

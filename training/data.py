@@ -49,19 +49,25 @@ _FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Sh
 
 
 @dataclass(frozen=True)
-class _IdxSource:
-    """Where the four IDX files of a data set are, and what they must hash to."""
+class _Source:
+    """Where the files of a data set are, and what they must hash to."""
 
-    urls: tuple[str, ...]
+    url: str
+    sha256: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _IdxSource(_Source):
+    """Images: the four IDX files."""
+
     class_names: tuple[str, ...]
     mean: float
     std: float
-    sha256: dict[str, str]
 
 
 _IDX_SOURCES = {
     "mnist": _IdxSource(
-        urls=("https://ossci-datasets.s3.amazonaws.com/mnist/",),
+        url="https://ossci-datasets.s3.amazonaws.com/mnist/",
         class_names=tuple("0123456789"),
         mean=0.1307,
         std=0.3081,
@@ -73,7 +79,7 @@ _IDX_SOURCES = {
         },
     ),
     "fashion-mnist": _IdxSource(
-        urls=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+        url="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         class_names=_FASHION,
         mean=0.2860,
         std=0.3530,
@@ -122,12 +128,16 @@ def load_images(name: str, data_dir: Path | None = None) -> ImageSet:
     )
 
 
-def _located(name: str, source: _IdxSource, file: str, data_dir: Path | None) -> Path:
+def _data_root(data_dir: Path | None) -> Path | None:
+    return data_dir or (Path(os.environ["ODETRAIN_DATA"]) if os.environ.get("ODETRAIN_DATA") else None)
+
+
+def _located(name: str, source: _Source, file: str, data_dir: Path | None) -> Path:
     """The file, from a local folder where there is one, else downloaded."""
     expected = source.sha256[file]
-    root = data_dir or (Path(os.environ["ODETRAIN_DATA"]) if os.environ.get("ODETRAIN_DATA") else None)
+    root = _data_root(data_dir)
     if root is not None:
-        for path in (root / file, root / name / file):
+        for path in (root / file, root / name / file, root / "tabular" / name / file):
             if path.is_file():
                 if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
                     raise ValueError(f"{path}: sha256 is not the published one; the file was altered or is incomplete")
@@ -135,7 +145,7 @@ def _located(name: str, source: _IdxSource, file: str, data_dir: Path | None) ->
         raise ValueError(f"{root}: has neither {file} nor {name}/{file}; leave --data-dir out to download it")
     import pooch  # a download is the only use of it
 
-    url = source.urls[0] + file
+    url = source.url + file
     cache = pooch.os_cache("odeserve") / name
     return Path(pooch.retrieve(url, known_hash=f"sha256:{expected}", fname=file, path=cache, progressbar=True))
 
@@ -168,17 +178,6 @@ def _digits() -> ImageSet:
         std=float(images[train].std()),
         sha256={},
     )
-
-
-def shifted(images: Floats, rng: np.random.Generator, reach: int) -> Floats:
-    """Each image moved by up to `reach` pixels both ways, zeros moving in. Shapes: [item, height, width]."""
-    count, height, width = images.shape
-    padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach)))
-    offsets = rng.integers(0, 2 * reach + 1, (count, 2))
-    rows = offsets[:, 0, None] + np.arange(height)
-    columns = offsets[:, 1, None] + np.arange(width)
-    moved: Floats = padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return moved
 
 
 # Toy densities: two-dimensional, drawn from numpy streams, in units of their own.
@@ -245,11 +244,37 @@ class PointSet:
         return self.train[rng.integers(0, len(self.train), size)]
 
 
-def load_points(data: str, seed: int) -> PointSet:
-    """A toy by name, or the rows of a .npy or .csv file: 10 % test, at most 5,000 held back, the rest training.
+_PROTEIN = _Source(
+    url="https://raw.githubusercontent.com/treforevans/uci_datasets/f0737523712fe66a1640e4b980b927e8490b58eb/"
+    "uci_datasets/protein/",
+    sha256={
+        "data.csv.gz": "f709d0107c3ee90ab019b9e5d77fc2ae182158958cb70b1903236a51334fd01b",
+        "test_mask.csv.gz": "22afe05e8d17c428558d78a77efeecc08d58004b6c95741d1c533c3207c69fe9",
+    },
+)
+PROTEIN_COLUMNS = (0, 1, 2, 3, 5, 6, 8, 9)
+"""Without column 7, which is discrete, and column 4, whose correlation with column 0 is 0.998."""
 
-    Errors: ValueError for an unknown name, or a file that is not a finite [item, dim] table.
+
+def _protein(seed: int, data_dir: Path | None) -> PointSet:
+    """UCI protein (CASP) without duplicate rows; the test rows are those of fold 0."""
+    table, mask = (np.loadtxt(_located("protein", _PROTEIN, file, data_dir), delimiter=",") for file in _PROTEIN.sha256)
+    first = np.sort(np.unique(table, axis=0, return_index=True)[1])
+    rows, tested = table[first][:, PROTEIN_COLUMNS], mask[first, 0] == 1
+    return _split("protein", rows[~tested], rows[tested], seed, _PROTEIN.sha256)
+
+
+def load_points(data: str, seed: int, data_dir: Path | None = None) -> PointSet:
+    """A toy by name, `protein`, or the rows of a .npy or .csv file, of which 10 % are for the test.
+
+    Of what is not for the test, a tenth, at most 5,000, is held back. A relative file name is looked for in the current
+    folder, then in `data_dir` (or `ODETRAIN_DATA`).
+
+    Errors: ValueError for an unknown name, a file that is altered or nowhere, or one that is not a finite [item, dim]
+        table of at least 20 distinct rows.
     """
+    if data == "protein":
+        return _protein(seed, data_dir)
     if data in TOYS:
         moments = TOYS[data](generator(0, 2), 100_000)
         return PointSet(
@@ -261,29 +286,66 @@ def load_points(data: str, seed: int) -> PointSet:
             std=tuple(moments.std(0).tolist()),
             sha256={},
         )
-    path = Path(data)
+    path = _table_file(data, data_dir)
     rows = _read_table(path)
     rows = np.unique(rows, axis=0)  # a row on both sides of the split would flatter the test figure
+    if len(rows) < 20:
+        raise ValueError(f"{path}: needs at least 20 distinct rows, has {len(rows)}")
     rows = rows[generator(seed, 2).permutation(len(rows))]
     tested = len(rows) // 10
-    held = min(CALIBRATION_ITEMS, (len(rows) - tested) // 10)
-    train = rows[tested + held :]
+    sha256 = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
+    return _split(path.stem, rows[tested:], rows[:tested], seed, sha256)
+
+
+def check_same_data(data: ImageSet | PointSet, recorded: dict[str, str]) -> None:
+    """Refuse data whose files are not those of the training: split anew, its test items may be training items.
+
+    Errors: ValueError naming the file.
+    """
+    for file in sorted(data.sha256.keys() | recorded.keys()):
+        if data.sha256.get(file) != recorded.get(file):
+            raise ValueError(
+                f"{file}: sha256 is not the one the artifact's manifest records; it was trained on other data"
+            )
+
+
+def _split(
+    name: str,
+    rows: npt.NDArray[np.float64],
+    test: npt.NDArray[np.float64],
+    seed: int,
+    sha256: dict[str, str],
+) -> PointSet:
+    """A tenth of the rows held back, at most 5,000, drawn by the seed; moments of the rest."""
+    rows = rows[generator(seed, 3).permutation(len(rows))]
+    held = min(CALIBRATION_ITEMS, len(rows) // 10)
+    train = rows[held:]
     if len(train) < 2 or not (train.std(0) > 0).all():
-        raise ValueError(f"{data}: needs at least 20 distinct rows and no constant column")
+        raise ValueError(f"{name}: needs at least 20 distinct rows and no constant column")
     return PointSet(
-        name=path.stem,
+        name=name,
         train=train,
-        held=rows[tested : tested + held],
-        test=rows[:tested],
+        held=rows[:held],
+        test=test,
         mean=tuple(train.mean(0).tolist()),
         std=tuple(train.std(0).tolist()),
-        sha256={path.name: hashlib.sha256(path.read_bytes()).hexdigest()},
+        sha256=sha256,
     )
 
 
-def _read_table(path: Path) -> npt.NDArray[np.float64]:
+def _table_file(data: str, data_dir: Path | None) -> Path:
+    path = Path(data)
     if path.suffix not in {".npy", ".csv"}:
-        raise ValueError(f"data: expected one of {', '.join(TOYS)} or a .npy or .csv file; got {path}")
+        raise ValueError(f"data: expected one of {', '.join(TOYS)}, protein, or a .npy or .csv file; got {data}")
+    root = _data_root(data_dir)
+    places = [path] if root is None else [path, root / path]
+    for place in places:
+        if place.is_file():
+            return place
+    raise ValueError(f"data: there is no file {' nor '.join(map(str, dict.fromkeys(places)))}")
+
+
+def _read_table(path: Path) -> npt.NDArray[np.float64]:
     rows = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=2)
     if rows.ndim != 2 or len(rows) < 20 or not np.isfinite(rows).all():
         raise ValueError(f"{path}: expected at least 20 finite rows [item, dim], got shape {list(rows.shape)}")

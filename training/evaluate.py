@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from node_model.manifest import Manifest, read_manifest, write_manifest
 from node_model.status import Status
-from training.data import IMAGE_SETS, load_images, load_points
+from training.data import IMAGE_SETS, check_same_data, load_images, load_points
 from training.graphs import GraphProgram
 
 
@@ -33,8 +33,11 @@ def evaluate(
 ) -> Scores:
     """Score an artifact on the first `limit` items of its test set.
 
-    Errors: ArtifactError for a damaged artifact; ValueError for an unknown method or a missing data set.
+    Errors: ArtifactError for a damaged artifact; ValueError for a tolerance that is not one, an unknown method, a data
+        set that is missing or is not the one the artifact was trained on.
     """
+    if not 0 < tol < math.inf:
+        raise ValueError(f"tol: expected a finite number above 0, got {tol}")
     manifest = read_manifest(directory)
     program = "classify" if manifest.task == "classify" else "log_density"
     graphs = GraphProgram(directory, manifest, program, threads)
@@ -60,7 +63,12 @@ def evaluate(
 
 
 def record(directory: Path, scores: Scores, tol: float, method: str) -> None:
-    """Write the scores into the manifest's provenance, under names that carry tolerance and method."""
+    """Write the scores into the manifest's provenance, under names that carry tolerance and method.
+
+    Errors: ValueError when any solve failed: what it left is no answer to score.
+    """
+    if scores.failed:
+        raise ValueError(f"tol {tol:g} {method}: {scores.failed} of {scores.items} items failed; nothing is recorded")
     manifest = read_manifest(directory)
     named = {f"{key}@{method},{tol:g}": float(f"{value:.6g}") for key, value in scores.metrics.items()}
     named[f"nfe@{method},{tol:g}"] = float(f"{scores.nfe_mean:.6g}")
@@ -74,8 +82,11 @@ def _test_items(
     data, seed = manifest.provenance.data, manifest.provenance.seed
     if data in IMAGE_SETS:
         images = load_images(data, data_dir)
+        check_same_data(images, manifest.provenance.data_sha256)
         return images.test_images[:limit], images.test_labels[:limit]
-    return load_points(data, seed).test[:limit], None
+    points = load_points(data, seed, data_dir)
+    check_same_data(points, manifest.provenance.data_sha256)
+    return points.test[:limit], None
 
 
 def _first_dt(graphs: GraphProgram, method: str, tol: float) -> float | None:

@@ -1,5 +1,6 @@
 """The one training loop: optimise, checkpoint, log, resume."""
 
+import io
 import json
 import math
 import os
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
+from training.average import WeightAverage
 from training.config import RunConfig
 from training.tasks import Task
 
@@ -44,7 +46,8 @@ def train(task: Task, config: RunConfig, run: Path, *, resume: bool) -> dict[str
     """
     steps = config.epochs * task.steps_per_epoch
     optimiser = torch.optim.Adam(task.model.parameters(), lr=config.learning_rate)
-    first = _prepare(run, config, task, optimiser, resume=resume)
+    average = WeightAverage(task.model, config.average)
+    first = _prepare(run, config, task, optimiser, average, resume=resume)
     scores: dict[str, float] = {}
     saved = time.monotonic()
     with _progress(steps, first) as show, (run / LOG).open("a") as log:
@@ -56,9 +59,12 @@ def train(task: Task, config: RunConfig, run: Path, *, resume: bool) -> dict[str
             optimiser.zero_grad(set_to_none=True)
             loss = task.loss(step)
             nfe_forward = task.evaluations.take()
+            if not bool(loss.isfinite()):
+                raise FloatingPointError(f"the loss became {float(loss)} at step {step}; lower --learning-rate")
             loss.backward()
             nfe_backward = task.evaluations.take()
             optimiser.step()
+            average.update(task.model, step)
             entry: dict[str, Any] = {
                 "step": step,
                 "loss": float(loss.detach()),
@@ -66,22 +72,29 @@ def train(task: Task, config: RunConfig, run: Path, *, resume: bool) -> dict[str
                 "nfe_backward": nfe_backward,
                 "seconds": round(time.monotonic() - started, 4),
             }
-            if not math.isfinite(entry["loss"]):
-                raise FloatingPointError(f"the loss became {entry['loss']} at step {step}; lower --learning-rate")
             if (step + 1) % task.steps_per_epoch == 0:
-                scores = task.held_out()
+                with average.in_place_of(task.model):
+                    scores = task.held_out(step)
                 entry["epoch"] = (step + 1) // task.steps_per_epoch
                 entry["held_out"] = scores
             log.write(json.dumps(entry) + "\n")
             show(entry)
             if "epoch" in entry or time.monotonic() - saved > SAVE_SECONDS:
                 log.flush()
-                _save(run, task, optimiser, step + 1, scores)
+                _save(run, task, optimiser, average, step + 1, scores)
                 saved = time.monotonic()
     return scores or _load(run)["scores"]
 
 
-def _prepare(run: Path, config: RunConfig, task: Task, optimiser: torch.optim.Optimizer, *, resume: bool) -> int:
+def _prepare(
+    run: Path,
+    config: RunConfig,
+    task: Task,
+    optimiser: torch.optim.Optimizer,
+    average: WeightAverage,
+    *,
+    resume: bool,
+) -> int:
     """Make the run directory, or load its state; the step to begin with."""
     if (run / CONFIG).exists():
         if not resume:
@@ -96,6 +109,7 @@ def _prepare(run: Path, config: RunConfig, task: Task, optimiser: torch.optim.Op
         return 0
     state = _load(run)
     task.model.load_state_dict(state["model"])
+    average.weights = state.get("average", state["model"])
     optimiser.load_state_dict(state["optimiser"])
     step = int(state["step"])
     kept = [line for line in (run / LOG).read_text().splitlines(True) if line.endswith("\n")]
@@ -104,8 +118,9 @@ def _prepare(run: Path, config: RunConfig, task: Task, optimiser: torch.optim.Op
 
 
 def load_weights(run: Path, model: nn.Module) -> None:
-    """Put a run's last saved weights into a model. Errors: FileNotFoundError when nothing was saved yet."""
-    model.load_state_dict(_load(run)["model"])
+    """Put a run's last saved average weights into a model. Errors: FileNotFoundError when nothing was saved yet."""
+    state = _load(run)
+    model.load_state_dict(state.get("average", state["model"]))
 
 
 def _load(run: Path) -> dict[str, Any]:
@@ -113,26 +128,40 @@ def _load(run: Path) -> dict[str, Any]:
     return state
 
 
-def _save(run: Path, task: Task, optimiser: torch.optim.Optimizer, step: int, scores: dict[str, float]) -> None:
-    beside = run / f".{STATE}.new"
-    with beside.open("wb") as file:
-        torch.save(
-            {
-                "model": task.model.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "step": step,
-                "scores": scores,
-            },
-            file,
-        )
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(run / STATE)
+def _save(
+    run: Path,
+    task: Task,
+    optimiser: torch.optim.Optimizer,
+    average: WeightAverage,
+    step: int,
+    scores: dict[str, float],
+) -> None:
+    # In memory first: on a full disk torch.save would raise an error of its own that does not name the disk.
+    content = io.BytesIO()
+    torch.save(
+        {
+            "model": task.model.state_dict(),
+            "average": average.weights,
+            "optimiser": optimiser.state_dict(),
+            "step": step,
+            "scores": scores,
+        },
+        content,
+    )
+    _write(run / STATE, content.getbuffer())
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes | memoryview) -> None:
+    """Beside and renamed: whole or not at all."""
     beside = path.with_name(f".{path.name}.new")
-    beside.write_bytes(content)
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
     beside.replace(path)
 
 

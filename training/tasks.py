@@ -3,55 +3,27 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from node_model.adjoint import odeint_adjoint
 from node_model.cnf import CNF, CNFConfig
-from node_model.odenet import ODENet, ODENetConfig
+from node_model.odenet import ODENet, ODENetConfig, ScalarTime
+from node_model.warp import Warp
+from training.augment import augmented
+from training.baselines import MLP, ResNet
 from training.config import RunConfig
-from training.data import ImageSet, PointSet, generator, shifted
+from training.data import ImageSet, PointSet, generator
+from training.planar import PlanarFlow
+from training.solves import EvaluationCount, TrainingSolve
+from training.warp_fit import fitted_warp
 
-
-class EvaluationCount:
-    """Counts the field evaluations of whatever is integrated through it, forward and backward."""
-
-    def __init__(self) -> None:
-        self._calls = 0
-
-    def add(self) -> None:
-        """One evaluation more."""
-        self._calls += 1
-
-    def take(self) -> int:
-        """Evaluations since the last take."""
-        calls, self._calls = self._calls, 0
-        return calls
-
-
-class _Counted(nn.Module):
-    def __init__(self, func: nn.Module, count: EvaluationCount) -> None:
-        super().__init__()
-        self.func = func
-        self.count = count
-
-    def forward(self, t: Tensor, y: Any) -> Any:
-        self.count.add()
-        return self.func(t, y)
-
-
-class AdjointSolve:
-    """The solve that training uses: by the adjoint method, joint, one tolerance both ways, evaluations counted."""
-
-    def __init__(self, config: RunConfig, count: EvaluationCount) -> None:
-        self._config = config
-        self._count = count
-
-    def __call__(self, func: nn.Module, y0: Any, t: Tensor) -> Any:
-        """The states at times t; see node_model.adjoint.odeint_adjoint."""
-        config = self._config
-        counted = _Counted(func, self._count)
-        return odeint_adjoint(counted, y0, t, rtol=config.tol, atol=config.tol, method=config.method)
+CLASSIFIER_MODELS: dict[str, type[ODENet | ResNet | MLP]] = {
+    "odenet": ODENet,
+    "rknet": ODENet,
+    "resnet": ResNet,
+    "mlp": MLP,
+}
 
 
 class Task(Protocol):
@@ -69,14 +41,14 @@ class Task(Protocol):
         """Loss of the batch of one step, differentiable; the batch is a function of the seed and the step alone."""
         ...
 
-    def held_out(self) -> dict[str, float]:
-        """Scores on the held-back items, for the log and for selection."""
+    def held_out(self, step: int) -> dict[str, float]:
+        """Scores on the held-back items after a step, for the log and for selection."""
         ...
 
 
 @dataclass
 class ClassifyTask:
-    """An ODE-Net on images, cross-entropy."""
+    """A classifier on images, cross-entropy."""
 
     config: RunConfig
     data: ImageSet
@@ -89,29 +61,36 @@ class ClassifyTask:
             classes=len(self.data.class_names),
             mean=self.data.mean,
             std=self.data.std,
+            activation=self.config.activation,
         )
-        self.model = ODENet(shape).to(self.config.device)
+        self.model = CLASSIFIER_MODELS[self.config.family](shape).to(self.config.device)
         self.evaluations = EvaluationCount()
-        self.steps_per_epoch = len(self.data.train_images) // self.config.batch_size
-        self._integrate = AdjointSolve(self.config, self.evaluations)
+        items = len(self.data.train_images)
+        if self.config.batch_size > items:
+            raise ValueError(f"--batch-size: {self.config.batch_size} is more than the {items} training images")
+        self.steps_per_epoch = items // self.config.batch_size
 
     def loss(self, step: int) -> Tensor:
-        """Mean cross-entropy in nats. The order is shuffled each epoch; images of 28 pixels are shifted by up to 2."""
+        """Mean cross-entropy in nats, and what the regulariser adds. The order is shuffled each epoch."""
         epoch, within = divmod(step, self.steps_per_epoch)
         order = generator(self.config.seed, 1, epoch).permutation(len(self.data.train_images))
         rows = order[within * self.config.batch_size :][: self.config.batch_size]
-        reach = self.data.train_images.shape[-1] // 14
-        images = shifted(self.data.train_images[rows], generator(self.config.seed, 2, step), reach)
-        logits = self.model(self._tensor(images), self._integrate)
-        return nn.functional.cross_entropy(logits, self._tensor(self.data.train_labels[rows]))
+        moved = augmented(self.data.train_images[rows], generator(self.config.seed, 2, step), self.config.augment)
+        images, labels = self._tensor(moved), self._tensor(self.data.train_labels[rows])
+        if not isinstance(self.model, ODENet):
+            return nn.functional.cross_entropy(self.model(images), labels)
+        solve = TrainingSolve(self.config, epoch, self.evaluations)
+        y1, penalty = solve.penalised(ScalarTime(self.model.field), self.model.features(images), step)
+        return nn.functional.cross_entropy(self.model.head(y1), labels) + penalty
 
-    def held_out(self) -> dict[str, float]:
+    def held_out(self, step: int) -> dict[str, float]:
         """Share of wrong labels and mean cross-entropy."""
+        solve = TrainingSolve(self.config, step // self.steps_per_epoch, self.evaluations)
         wrong, loss = 0, 0.0
         labels = self._tensor(self.data.held_labels)
         for images, truth in zip(self._tensor(self.data.held_images).split(250), labels.split(250), strict=True):
             with torch.no_grad():
-                logits = self.model(images, self._integrate)
+                logits = self.model(images, solve) if isinstance(self.model, ODENet) else self.model(images)
             wrong += int((logits.argmax(-1) != truth).sum())
             loss += float(nn.functional.cross_entropy(logits, truth, reduction="sum"))
         return {"error": wrong / len(labels), "loss": loss / len(labels)}
@@ -122,28 +101,45 @@ class ClassifyTask:
 
 @dataclass
 class DensityTask:
-    """A continuous normalizing flow on points, negative log-likelihood in nats of the input's units."""
+    """A normalizing flow on points, negative log-likelihood in nats of the input's units."""
 
     config: RunConfig
     data: PointSet
 
     def __post_init__(self) -> None:
-        shape = CNFConfig(mean=self.data.mean, std=self.data.std, hidden=self.config.hidden)
-        self.model = CNF(shape).to(self.config.device)
+        shape = CNFConfig(mean=self.data.mean, std=self.data.std, hidden=self.config.hidden, warp=self._warp())
+        planar = self.config.family == "planar"
+        self.model = (PlanarFlow(shape, self.config.layers) if planar else CNF(shape)).to(self.config.device)
         self.evaluations = EvaluationCount()
         rows = 100_000 if self.data.train is None else len(self.data.train)
         self.steps_per_epoch = max(1, rows // self.config.batch_size)
-        self._integrate = AdjointSolve(self.config, self.evaluations)
 
     def loss(self, step: int) -> Tensor:
         """Mean negative log-likelihood of the step's points."""
-        points = self._tensor(self.data.batch(self.config.seed, step, self.config.batch_size))
-        return -self.model.log_prob(points, self._integrate).mean()
+        points = self.data.batch(self.config.seed, step, self.config.batch_size)
+        probe = None
+        if self.config.trace == "hutchinson":
+            probe = self._tensor(np.sign(generator(self.config.seed, 9, step).standard_normal(points.shape)))
+        return self._nll(points, step, probe)
 
-    def held_out(self) -> dict[str, float]:
-        """Mean negative log-likelihood."""
+    def held_out(self, step: int) -> dict[str, float]:
+        """Mean negative log-likelihood, with the exact trace."""
         with torch.no_grad():
-            return {"nll": -float(self.model.log_prob(self._tensor(self.data.held), self._integrate).mean())}
+            return {"nll": float(self._nll(self.data.held, step, None))}
+
+    def _nll(self, array: Any, step: int, probe: Tensor | None) -> Tensor:
+        points = self._tensor(array)
+        if isinstance(self.model, PlanarFlow):
+            return -self.model.log_prob(points).mean()
+        solve = TrainingSolve(self.config, step // self.steps_per_epoch, self.evaluations)
+        return -self.model.log_prob(points, solve, probe).mean()
+
+    def _warp(self) -> Warp | None:
+        if not self.config.warp:
+            return None
+        if self.data.train is None:
+            raise ValueError("warp: is fitted to the rows of a table; a toy has none")
+        return fitted_warp((self.data.train - np.array(self.data.mean)) / np.array(self.data.std))
 
     def _tensor(self, array: Any) -> Tensor:
         return torch.from_numpy(array).to(self.config.device, torch.float32)

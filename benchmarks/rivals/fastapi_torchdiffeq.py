@@ -1,6 +1,6 @@
 """FastAPI around torchdiffeq, one request at a time, as people write it. `TORCH_THREADS` is the size of a solve's team.
 
-Run: TORCH_THREADS=1 uvicorn benchmarks.rivals.fastapi_torchdiffeq:app --workers 2
+Run: TORCH_THREADS=1 uvicorn benchmarks.rivals.fastapi_torchdiffeq:def_app --workers 2
 """
 
 import os
@@ -12,7 +12,6 @@ from pydantic import BaseModel
 from benchmarks.rivals.weights import TorchdiffeqClassifier
 
 torch.set_num_threads(int(os.environ.get("TORCH_THREADS", "1")))
-app = FastAPI()
 classifier = TorchdiffeqClassifier()
 
 
@@ -22,8 +21,25 @@ class Body(BaseModel):
     image: list[list[float]]
 
 
-@app.post("/classify")
-async def classify(body: Body, tol: float = 1e-2) -> dict[str, object]:
-    """A coroutine, so that solves do not run in several threads at once and fight for the cores."""
+def classified(body: Body, tol: float) -> dict[str, object]:
+    """One solve."""
     (probabilities,) = classifier(torch.tensor([body.image]), tol).tolist()
     return {"label": int(torch.tensor(probabilities).argmax()), "probabilities": probabilities}
+
+
+def_app = FastAPI()
+
+
+@def_app.post("/classify")
+def classify_in_a_thread(body: Body, tol: float = 1e-2) -> dict[str, object]:
+    """A plain function: FastAPI runs it in its thread pool, many at once."""
+    return classified(body, tol)
+
+
+async_app = FastAPI()
+
+
+@async_app.post("/classify")
+async def classify_on_the_loop(body: Body, tol: float = 1e-2) -> dict[str, object]:
+    """A coroutine: one solve at a time, nothing else meanwhile."""
+    return classified(body, tol)

@@ -54,6 +54,8 @@ def advance(field: VectorField, lanes: Lanes, tableau: ButcherTableau, parts: Se
 
     ratio = error_ratio(err, lanes.y, y1, lanes.rtol, lanes.atol, parts)
     accepted = attempted & (ratio <= 1)
+    if torch.is_grad_enabled() and not torch.compiler.is_exporting() and y1.requires_grad:
+        y1, f1, err = _differentiable(field, lanes, tableau, h, accepted, ratio, (y1, f1, err))
     # dt is a choice, not a function to differentiate: gradients flow through the state and through t alone.
     factor = CONTROLLER.factor(ratio.detach(), tableau.order, lanes.accepted)
     dt = torch.where(accepted & clipped, lanes.dt, h.detach().abs() * factor)
@@ -74,6 +76,34 @@ def advance(field: VectorField, lanes: Lanes, tableau: ButcherTableau, parts: Se
         nonfinite=torch.where(attempted, nonfinite, lanes.nonfinite),
         status=_status_after(lanes, accepted & clipped, accepted & ~all_finite(f1), attempted, nonfinite),
     )
+
+
+def _differentiable(
+    field: VectorField,
+    lanes: Lanes,
+    tableau: ButcherTableau,
+    h: Tensor,
+    accepted: Tensor,
+    ratio: Tensor,
+    attempt: tuple[Tensor, Tensor, Tensor],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The attempt as a graph may record it: a row that the merge leaves out must not turn gradients into NaN.
+
+    Backward, `where` sends zeros into the rows it left out, and zero times the infinite derivative of a non-finite
+    attempt is NaN, in that lane and in every parameter. Where such a row lies beside an accepted one, the attempt is
+    made again with that lane standing still, at a point where the field is known to be finite. Decided and charged is
+    the first attempt alone: the second is not in NFE.
+
+    Shapes: h, accepted, ratio [lane]; the attempt y1, f1, err [lane, dim].
+    """
+    y1, f1, err = attempt
+    astray = ~is_finite(ratio) & all_finite(lanes.y) & all_finite(lanes.f)
+    # Of one lane the caller keeps all that was or nothing, which spares the joint solves of training the host sync.
+    if len(h) > 1 and bool(accepted.any() & astray.any()):
+        y1, f1, again = rk_step(field, tableau, lanes.t, torch.where(astray, 0.0, h), lanes.y, lanes.f, lanes.args)
+        err = torch.where(astray[:, None], err.detach(), again)
+    # The root in err_norm has an infinite derivative at zero, which is the error of a lane that stands still.
+    return y1, f1, torch.where(accepted[:, None], err, err.detach())
 
 
 def _status_after(lanes: Lanes, reached: Tensor, broken: Tensor, attempted: Tensor, nonfinite: Tensor) -> Tensor:

@@ -45,6 +45,7 @@ def rms(x: Tensor) -> Tensor:
 
 def largest_rms(x: Tensor, parts: Sequence[Part]) -> Tensor:
     """The RMS of the part where it is largest. Shapes: [lane, dim] -> [lane]."""
+    parts = [part for part in parts if part.stop > part.start]  # an empty part has no mean
     if len(parts) == 1:
         return rms(x[:, parts[0].start : parts[0].stop])
     return torch.stack([rms(x[:, part.start : part.stop]) for part in parts]).amax(0)
@@ -100,8 +101,9 @@ def first_dt(
     steepest = torch.maximum(d1, d2)
     h1 = torch.where(steepest <= 1e-15, (h0 * 1e-3).clamp(min=1e-6), (0.01 / steepest) ** (1.0 / order))
     dt = torch.minimum(100 * h0, h1)
-    # The Euler step may have left the field's domain; the controller then shrinks h0 until it has not.
-    return torch.where(torch.isfinite(dt), dt, h0)
+    # The Euler step may have left the field's domain; the controller then shrinks h0 until it has not. And a field
+    # whose size in a very tight tolerance overflows leaves no dt at all.
+    return torch.where(torch.isfinite(dt) & (dt > 0), dt, h0)
 
 
 def first_euler_dt(f0: Tensor, y0: Tensor, rtol: Tensor, atol: Tensor, parts: Sequence[Part]) -> Tensor:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,12 +55,14 @@ def solve_ivp(
     """Solve y' = field(t, y, args) from t0 over the stops, each lane with its own tolerance and its own steps.
 
     Without `dt0` the first step is Hairer's, which costs one evaluation more. `observe` sees the lanes after every
-    attempt.
+    attempt. Where gradients are recorded, an attempt that is not finite in one lane and accepted in another is made a
+    second time, so that the field may be called more often than NFE says. A state without elements is at its last stop
+    already, with NFE 0, and its field is not called.
 
     Shapes: y0 [lane, dim]; stops [stop] shared by all lanes; t0, rtol, atol, max_nfe, dt0 scalar or [lane].
     Units: t, dt0 and the stops in the field's time.
-    Errors: SolverArgumentError for wrong shapes, an unknown or fixed-step method, tolerances not above zero, stops
-        that change direction. A failing lane does not raise: see Solution.status.
+    Errors: SolverArgumentError for wrong shapes, the field's among them, an unknown or fixed-step method, tolerances
+        not above zero, stops that change direction. A failing lane does not raise: see Solution.status.
     Source: Hairer, Norsett & Wanner, Solving ODEs I (2nd ed.), II.4.
     """
     tableau = _adaptive_tableau(method)
@@ -78,12 +81,15 @@ def solve_ivp(
         raise SolverArgumentError("t0: expected a finite time in every lane")
     times = _checked_stops(stops, start)
     lane_rtol, lane_atol = per_lane("rtol", rtol), per_lane("atol", atol)
-    for name, tolerance in (("rtol", lane_rtol), ("atol", lane_atol)):
-        if not bool((tolerance > 0).all() & tolerance.isfinite().all()):
-            raise SolverArgumentError(f"{name}: expected a finite number above 0 in every lane")
+    check_tolerances(lane_rtol, lane_atol)
+    # In the state's dtype a very small atol would be 0, and the error of a component at 0 then 0/0.
+    lane_atol = lane_atol.clamp(min=torch.finfo(y0.dtype).tiny)
     measured = tuple(parts) if parts is not None else (Part("y", 0, y0.shape[1]),)
     budget = per_lane("max_nfe", max_nfe, torch.int64)
+    if y0.numel() == 0:
+        return _nothing_to_solve(y0, times)
 
+    field = _checked_field(field)
     f0 = field(start.to(y0.dtype), y0, args)
     if dt0 is None:
         nfe_start = 2
@@ -168,13 +174,17 @@ def solve_fixed(
     """Equal steps of at most `dt` from stop to stop, the same in every lane.
 
     Shapes: y0 [lane, dim]; t0 scalar; stops [stop] -> [stop, lane, dim].
-    Errors: SolverArgumentError for an adaptive or unknown method or dt not above zero.
+    Errors: SolverArgumentError for an adaptive or unknown method, dt not finite and above zero, stops not finite, or a
+        field of another shape or dtype than the state.
     """
     tableau = tableau_of(method)
     if method not in FIXED_STEP:
         raise SolverArgumentError(f"method: expected one of {', '.join(FIXED_STEP)}; got {method!r}")
-    if not dt > 0:
-        raise SolverArgumentError(f"step_size: expected a number above 0, got {dt}")
+    if not 0 < dt < math.inf:
+        raise SolverArgumentError(f"step_size: expected a finite number above 0, got {dt}")
+    if not bool(stops.isfinite().all()):
+        raise SolverArgumentError("stops: expected finite times")
+    field = _checked_field(field)
     lane_count = y0.shape[0]
     ys, y, t = [], y0, t0
     for end in stops:
@@ -187,6 +197,48 @@ def solve_fixed(
         ys.append(y)
         t = end
     return torch.stack(ys)
+
+
+def check_tolerances(rtol: Tensor, atol: Tensor) -> None:
+    """Errors: SolverArgumentError naming the one that is not finite and above zero in every lane. Shapes: any."""
+    for name, tolerance in (("rtol", rtol), ("atol", atol)):
+        if not bool((tolerance > 0).all() & tolerance.isfinite().all()):
+            raise SolverArgumentError(f"{name}: expected a finite number above 0 in every lane")
+
+
+def check_answer(name: str, f: Any, shape: torch.Size, dtype: torch.dtype) -> None:
+    """Refuse f(t, y) of another shape or dtype than y, which PyTorch would broadcast or promote in silence.
+
+    Errors: SolverArgumentError naming the function.
+    """
+    if not isinstance(f, Tensor) or f.shape != shape or f.dtype != dtype:
+        got = f"{f.dtype} {list(f.shape)}" if isinstance(f, Tensor) else type(f).__name__
+        raise SolverArgumentError(f"{name}: expected {dtype} {list(shape)}, as the state has, got {got}")
+
+
+def _checked_field(field: VectorField) -> VectorField:
+    """The field, each of its answers looked at."""
+
+    def checked(t: Tensor, y: Tensor, args: Args, /) -> Tensor:
+        f = field(t, y, args)
+        check_answer("field", f, y.shape, y.dtype)
+        return f
+
+    return checked
+
+
+def _nothing_to_solve(y0: Tensor, times: Tensor) -> Solution:
+    """What became of a state without elements. Shapes: y0 [lane, dim], one of them 0; times [stop]."""
+    counts = torch.zeros(len(y0), dtype=torch.int64, device=y0.device)
+    return Solution(
+        ys=y0.expand(len(times), *y0.shape),
+        t=times[-1].expand(len(y0)),
+        status=torch.full_like(counts, Status.OK),
+        nfe=counts,
+        steps_accepted=counts,
+        steps_rejected=counts,
+        error_estimate=torch.zeros_like(counts, dtype=torch.float64),
+    )
 
 
 def _adaptive_tableau(method: str) -> ButcherTableau:

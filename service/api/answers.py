@@ -113,12 +113,11 @@ class Solved:
 
 def classifications(solved: Solved, labels: tuple[str, ...]) -> list[dict[str, Any]]:
     """`predictions` of /classify, from the logits, which are the first output."""
-    ok, logits = solved.ok, solved.outputs[0].astype(np.float64)
-    if not ok.all():
-        logits[~ok] = 0.0
-    index = logits.argmax(1)
-    exp = np.exp(logits - logits[np.arange(len(index)), index][:, None])
-    probabilities = (exp / exp.sum(1)[:, None]).astype(np.float32)
+    ok = solved.ok
+    logits = np.where(ok[:, None], solved.outputs[0], 0.0)
+    index, top = logits.argmax(1), np.maximum.reduce(logits, 1, keepdims=True)
+    probabilities = np.exp(logits - top)
+    probabilities /= np.add.reduce(probabilities, 1, keepdims=True)
     stable = _stable(solved, logits)
     return [
         {

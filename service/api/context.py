@@ -1,24 +1,42 @@
 """What the handlers share: settings, models once they are loaded, solver threads, metrics."""
 
+from dataclasses import dataclass
+
 from starlette.requests import Request
 
 from service.api.answers import RETRY_SECONDS
 from service.api.errors import ApiError, Code
+from service.api.parameters import Choice, Probes
+from service.engine.program import ServedProgram
 from service.engine.runner import Runner
 from service.metrics import Metrics
-from service.models import Models
+from service.models import LoadedModel, Models
 from service.record import RequestRecord
 from service.settings import Settings
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a query asks for, of a certain model."""
+
+    model: LoadedModel
+    program: ServedProgram
+    choice: Choice
+    probes: Probes | None
+
+
 class Context:
-    """One server's parts. `loaded` is None until every model is loaded, checked, warmed and timed."""
+    """One server's parts. `loaded` is None until every model is loaded, checked, warmed and timed.
+
+    `plans` holds what queries came to, by route and text, for these models.
+    """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.settings = settings
         self.metrics = metrics
         self.runner = Runner(settings.shards, settings.queue_seconds, metrics.step)
         self.loaded: Models | None = None
+        self.plans: dict[tuple[str, bytes], Plan] = {}
         self.draining = False
 
     @property

@@ -20,6 +20,8 @@ from service.record import RequestRecord
 
 log = logging.getLogger("odeserve")
 
+WATCH_AFTER = 0.1
+"""Seconds a request must last before somebody looks whether its client is still there."""
 SMALL_BODY = 65536
 """Bytes that may arrive unread without costing the connection."""
 
@@ -33,8 +35,9 @@ async def cancelled_when_left(request: Request) -> AsyncIterator[None]:
     Errors: ClientDisconnect when that happened.
     """
     task, left = asyncio.current_task(), False
+    watcher: asyncio.Task[None] | None = None
 
-    async def watch() -> None:
+    async def look() -> None:
         nonlocal left
         while (await request.receive())["type"] != "http.disconnect":
             pass
@@ -42,7 +45,12 @@ async def cancelled_when_left(request: Request) -> AsyncIterator[None]:
         if task:
             task.cancel()
 
-    watcher = asyncio.create_task(watch())
+    def watch() -> None:
+        nonlocal watcher
+        watcher = asyncio.create_task(look())
+
+    # A task for each request would cost more than what a short one could still save.
+    begin = asyncio.get_running_loop().call_later(WATCH_AFTER, watch)
     try:
         yield
     except asyncio.CancelledError:
@@ -50,7 +58,9 @@ async def cancelled_when_left(request: Request) -> AsyncIterator[None]:
             raise
         raise ClientDisconnect from None
     finally:
-        watcher.cancel()
+        begin.cancel()
+        if watcher:
+            watcher.cancel()
 
 
 class RequestContext:
@@ -76,7 +86,7 @@ class RequestContext:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                message["headers"].append((b"x-request-id", request_id.encode()))
             await send(message)
 
         try:

@@ -1,7 +1,6 @@
 """Query parameters: which are known, and what they come to for a model."""
 
 import re
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -53,10 +52,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Probes:
-    """Hutchinson's estimate: `count` probes a point, drawn from `seed`."""
+    """Hutchinson's estimate: `count` probes a point, drawn from `seed`; None: choose one."""
 
     count: int
-    seed: int
+    seed: int | None
 
 
 class Parameters:
@@ -114,7 +113,7 @@ class Parameters:
         trace: Literal["exact", "hutchinson"] | str = self._word("trace", ("exact", "hutchinson"))
         count, seed = self._count("probes", 1, MOST_PROBES), self._count("seed", 0, SEED_LIMIT - 1)
         if trace == "hutchinson":
-            return Probes(count or DEFAULT_PROBES, secrets.randbelow(SEED_LIMIT) if seed is None else seed)
+            return Probes(count or DEFAULT_PROBES, seed)
         for name in ("probes", "seed"):
             if name in self._given:
                 raise invalid(name, "only with trace=hutchinson")

@@ -5,7 +5,7 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -20,10 +20,10 @@ from node_model.manifest import TensorSpec
 from service.api import answers
 from service.api.answers import Solved, failure_of
 from service.api.bodies import SampleBody, TensorBody
-from service.api.context import Context, context_of, record_of
+from service.api.context import Context, Plan, context_of, record_of
 from service.api.errors import ApiError, Code, documented, invalid
 from service.api.middleware import cancelled_when_left
-from service.api.parameters import SOLVER, TRACE, Choice, Parameters, Probes, documented_parameters
+from service.api.parameters import SOLVER, TRACE, Parameters, Probes, documented_parameters
 from service.api.responses import Items, answer_response, json_response
 from service.api.schemas import (
     ClassifyAnswer,
@@ -37,11 +37,10 @@ from service.api.schemas import (
     SampleBody as SampleSchema,
 )
 from service.engine.draws import SEED_LIMIT, draw_items
-from service.engine.program import ServedProgram
 from service.engine.request import Problem, QueueFullError
 from service.engine.stepper import Array
 from service.metrics import CONTENT_TYPE
-from service.models import LoadedModel, Models, UnknownModelError
+from service.models import Models, UnknownModelError
 from service.record import RequestRecord, SolveRecord
 
 
@@ -60,6 +59,7 @@ router = APIRouter(route_class=HandlerRoute)
 
 Result = TypeVar("Result")
 
+MOST_PLANS = 1000
 FEW_DRAWS = 20
 FEW_BYTES = 200_000
 """Up to here drawing and parsing take well under a millisecond and stay on the event loop."""
@@ -97,24 +97,37 @@ def _solve_options(body: type[Any], parameters: dict[str, str]) -> dict[str, Any
 
 @dataclass(frozen=True)
 class _Job:
-    """A request whose model and tolerances are known."""
+    """A request whose query has been read."""
 
     context: Context
     request: Request
-    model: LoadedModel
-    program: ServedProgram
-    choice: Choice
+    plan: Plan
 
 
-def _job(request: Request, route: str, parameters: Parameters, program: str) -> _Job:
+def _job(request: Request, route: str, known: Mapping[str, str]) -> _Job:
+    """Errors: ApiError for a query that is wrong. The same few queries come again and again: each is read once."""
     context = context_of(request)
-    model = parameters.model(context.models, PROGRAMS[route], route)
+    models, query = context.models, (route, request.scope["query_string"])
+    plan = context.plans.get(query)
+    if plan is None:
+        plan = _plan(request, context, models, known, route)
+        if len(context.plans) >= MOST_PLANS:
+            context.plans.clear()
+        context.plans[query] = plan
+    record_of(request).model = plan.model.name
+    return _Job(context, request, plan)
+
+
+def _plan(request: Request, context: Context, models: Models, known: Mapping[str, str], route: str) -> Plan:
+    parameters = Parameters(request.query_params.multi_items(), known)
+    probes = parameters.probes()
+    model = parameters.model(models, PROGRAMS[route], route)
     record_of(request).model = model.name
-    loaded = model.programs.get(program)
-    if loaded is None:
-        raise invalid("trace", f"{model.name} was exported without {program}; expected trace=exact")
-    choice = parameters.choice(loaded.spec, loaded.cost, context.settings.max_nfe)
-    return _Job(context, request, model, loaded, choice)
+    name = HUTCHINSON if probes else PROGRAMS[route]
+    program = model.programs.get(name)
+    if program is None:
+        raise invalid("trace", f"{model.name} was exported without {name}; expected trace=exact")
+    return Plan(model, program, parameters.choice(program.spec, program.cost, context.settings.max_nfe), probes)
 
 
 @router.post(
@@ -125,10 +138,10 @@ def _job(request: Request, route: str, parameters: Parameters, program: str) -> 
 )
 async def classify(request: Request) -> Response:
     """Classes of images, with what each cost."""
-    job = _job(request, "/classify", Parameters(request.query_params.multi_items(), SOLVER), "classify")
+    job = _job(request, "/classify", SOLVER)
     images = await _read_tensors(job, *TENSOR_FIELDS["/classify"])
     solved = await _solve(job, images)
-    labels = job.model.manifest.labels or ()
+    labels = job.plan.model.manifest.labels or ()
     return _answer(job, {"predictions": Items(len(solved), lambda a, b: answers.classifications(solved[a:b], labels))})
 
 
@@ -140,12 +153,10 @@ async def classify(request: Request) -> Response:
 )
 async def density(request: Request) -> Response:
     """Log-densities of points, in nats and the input's own units."""
-    parameters = Parameters(request.query_params.multi_items(), SOLVER | TRACE)
-    probes = parameters.probes()
-    job = _job(request, "/density", parameters, HUTCHINSON if probes else "log_density")
+    job = _job(request, "/density", SOLVER | TRACE)
     points = await _read_tensors(job, *TENSOR_FIELDS["/density"])
-    if probes:
-        return await _estimated_density(job, points, probes)
+    if job.plan.probes:
+        return await _estimated_density(job, points, job.plan.probes)
     solved = await _solve(job, points)
     return _answer(job, {"predictions": Items(len(solved), lambda a, b: answers.densities(solved[a:b]))})
 
@@ -156,13 +167,14 @@ async def _estimated_density(job: _Job, points: Array, probes: Probes) -> Respon
     if len(points) * probes.count > most:
         message = f"{len(points)} points with {probes.count} probes are more than {most} items in a request"
         raise ApiError(Code.TOO_LARGE, message, {"limit": most})
+    seed = secrets.randbelow(SEED_LIMIT) if probes.seed is None else probes.seed
     args = await asyncio.to_thread(
-        lambda: tuple(draw_items(spec, probes.seed, len(points), probes.count) for spec in job.program.spec.args)
+        lambda: tuple(draw_items(spec, seed, len(points), probes.count) for spec in job.plan.program.spec.args)
     )
     rows = await _solve(job, np.repeat(points, probes.count, axis=0), args, rows_per_item=probes.count)
     solved = answers.per_point(rows, probes.count)
     predictions = Items(len(solved), lambda a, b: answers.estimated_densities(solved[a:b]))
-    return _answer(job, {"predictions": predictions, "seed": probes.seed})
+    return _answer(job, {"predictions": predictions, "seed": seed})
 
 
 @router.post(
@@ -173,10 +185,10 @@ async def _estimated_density(job: _Job, points: Array, probes: Probes) -> Respon
 )
 async def sample(request: Request) -> Response:
     """Points drawn from a density. The i-th depends on the seed alone, not on how many are asked for."""
-    job = _job(request, "/sample", Parameters(request.query_params.multi_items(), SOLVER), "sample")
+    job = _job(request, "/sample", SOLVER)
     wanted = _sample_body(job.context.settings.max_items).read(await _read_body(request))
     seed = secrets.randbelow(SEED_LIMIT) if wanted.seed is None else wanted.seed
-    spec = job.program.spec.input
+    spec = job.plan.program.spec.input
     draws = await _off_loop(wanted.n > FEW_DRAWS, lambda: draw_items(spec, seed, wanted.n))
     solved = await _solve(job, draws)
     points = Items(len(solved), lambda a, b: answers.samples(solved[a:b]))
@@ -199,7 +211,7 @@ async def _read_body(request: Request) -> bytes:
 
 
 async def _read_tensors(job: _Job, one: str, many: str) -> Array:
-    reader = _tensor_body(job.program.spec.input, one, many, job.context.settings.max_items)
+    reader = _tensor_body(job.plan.program.spec.input, one, many, job.context.settings.max_items)
     body = await _read_body(job.request)
     return await _off_loop(len(body) > FEW_BYTES, lambda: reader.read(body))
 
@@ -221,7 +233,7 @@ def prepare_bodies(models: Models, most_items: int) -> None:
 
 async def _solve(job: _Job, inputs: Array, args: tuple[Array, ...] = (), rows_per_item: int = 1) -> Solved:
     """Have the engine solve the rows, note what they cost, and raise what went wrong."""
-    choice, program, record, context = job.choice, job.program, record_of(job.request), job.context
+    choice, program, record, context = job.plan.choice, job.plan.program, record_of(job.request), job.context
     problem = Problem(
         program=program,
         method=choice.method,
@@ -241,10 +253,11 @@ async def _solve(job: _Job, inputs: Array, args: tuple[Array, ...] = (), rows_pe
         seconds = math.ceil(error.retry_after)
         details = {"waiting_seconds": round(error.waiting, 3), "retry_after_seconds": seconds}
         raise ApiError(Code.QUEUE_FULL, str(error), details, {"Retry-After": str(max(1, seconds))}) from error
+    nfe = int(request.solution.nfe.sum())
     record.solve = SolveRecord(
         tol=choice.loosest,
-        nfe=int(request.solution.nfe.sum()),
-        nfe_per_item=float(request.solution.nfe.mean()) * rows_per_item,
+        nfe=nfe,
+        nfe_per_item=nfe * rows_per_item / len(problem),
         queue_seconds=request.queue_seconds,
         solve_seconds=request.solve_seconds,
     )
@@ -260,7 +273,7 @@ async def _solve(job: _Job, inputs: Array, args: tuple[Array, ...] = (), rows_pe
 
 def _answer(job: _Job, content: dict[str, Any]) -> Response:
     """The answer of a solve, with its headers."""
-    record, manifest = record_of(job.request), job.model.manifest
+    record, manifest = record_of(job.request), job.plan.model.manifest
     timing = _timing(record)
     answer = {"model": manifest.name, "version": manifest.version, **content, "timing_ms": timing}
     return answer_response(answer, _cost_headers(job, timing))
@@ -280,7 +293,7 @@ def _cost_headers(job: _Job, timing: dict[str, float]) -> dict[str, str]:
     assert solve is not None  # noqa: S101 - it was solved
     return {
         "X-NFE": str(solve.nfe),
-        "X-Tol": f"{job.choice.loosest:g}",
+        "X-Tol": f"{job.plan.choice.loosest:g}",
         "Server-Timing": ", ".join(f"{name};dur={value}" for name, value in timing.items()),
     }
 

@@ -37,8 +37,8 @@ class Group:
     def admit(self, parts: Iterable[tuple[Request, range]]) -> None:
         """Encode rows and evaluate the field at their start, on free lanes; a row may end there."""
         taken, stepper, before = list(parts), self.program.stepper, self._lanes
-        joined = _joined([request.problem.rows(rows.start, rows.stop) for request, rows in taken])
-        started, seconds = self._timed(lambda: stepper.start(joined))
+        rows_in = _joined(taken)
+        started, seconds = self._timed(lambda: stepper.start(rows_in))
         count, first = len(started.status), 0
         self.program.speed.started(count, seconds)
         for request, rows in taken:
@@ -123,12 +123,21 @@ class Group:
         return result, seconds
 
 
-def _joined(rows: list[Rows]) -> Rows:
-    if len(rows) == 1:
-        return rows[0]
-    inputs, args, *limits = zip(*rows, strict=True)
+def _joined(parts: list[tuple[Request, range]]) -> Rows:
+    """Ranges of rows of some requests as one batch."""
+    problems = [request.problem for request, _ in parts]
+    ranges = [slice(rows.start, rows.stop) for _, rows in parts]
+    counts = [len(rows) for _, rows in parts]
+
+    def batch(arrays: Iterable[Array]) -> Array:
+        pieces = [array[part] for array, part in zip(arrays, ranges, strict=True)]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
     return Rows(
-        np.concatenate(inputs),
-        tuple(map(np.concatenate, zip(*args, strict=True))),
-        *(np.concatenate(each) for each in limits),
+        batch(problem.inputs for problem in problems),
+        tuple(batch(arrays) for arrays in zip(*(problem.args for problem in problems), strict=True)),
+        np.repeat([problem.rtol for problem in problems], counts),
+        np.repeat([problem.atol for problem in problems], counts),
+        np.repeat([problem.max_nfe for problem in problems], counts),
+        np.repeat([problem.first_dt for problem in problems], counts),
     )

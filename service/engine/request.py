@@ -10,7 +10,7 @@ import numpy as np
 
 from node_model.status import Status
 from service.engine.program import ServedProgram
-from service.engine.stepper import Array, Rows
+from service.engine.stepper import Array
 
 
 class End(StrEnum):
@@ -62,18 +62,6 @@ class Problem:
         """Predicted seconds of one shard's time."""
         return self.program.work(len(self), self.method, min(self.rtol, self.atol))
 
-    def rows(self, first: int, last: int) -> Rows:
-        """A range of the rows, ready to start."""
-        count = last - first
-        return Rows(
-            self.inputs[first:last],
-            tuple(arg[first:last] for arg in self.args),
-            np.full(count, self.rtol),
-            np.full(count, self.atol),
-            np.full(count, self.max_nfe),
-            np.full(count, self.first_dt),
-        )
-
 
 @dataclass(frozen=True)
 class Solution:
@@ -117,7 +105,7 @@ class Request:
         self.deadline = deadline
         self.work = problem.work
         self.due = deadline
-        self.solution = Solution.unsolved(len(problem), problem.program.spec.interval[0])
+        self._solution: Solution | None = None
         self.outputs: tuple[Array, ...] = ()
         self.started: float | None = None
         self.finished: float | None = None
@@ -127,6 +115,12 @@ class Request:
         self._lock = threading.Lock()
         self._taken = 0
         self._recorded = 0
+
+    @property
+    def solution(self) -> Solution:
+        """What became of each row so far."""
+        rows, spec = len(self.problem), self.problem.program.spec
+        return Solution.unsolved(rows, spec.interval[0]) if self._solution is None else self._solution
 
     @property
     def key(self) -> tuple[str, str]:
@@ -151,20 +145,32 @@ class Request:
 
         Shapes: rows [n]; results, outputs [n, ...].
         """
-        for into, new in zip(vars(self.solution).values(), vars(results).values(), strict=True):
-            into[rows] = new
-        with self._lock:
-            if not self.outputs:
-                room = len(self.problem)
-                self.outputs = tuple(np.full((room, *new.shape[1:]), np.nan, new.dtype) for new in outputs)
-            self._recorded += len(rows)
-            complete = self._recorded == len(self.problem)
-        for into, new in zip(self.outputs, outputs, strict=True):
-            into[rows] = new
+        if len(rows) == len(self.problem):
+            order = np.argsort(rows)
+            self._solution = Solution(*(column[order] for column in vars(results).values()))
+            self.outputs = tuple(output[order] for output in outputs)
+            complete = True
+        else:
+            complete = self._write(rows, results, outputs)
         if not self.problem.partial and (results.status != Status.OK).any():
             self.finish(End.DEADLINE if (results.status == Status.DEADLINE).any() else End.FAILED, now)
         elif complete:
             self.finish(End.COMPLETED, now)
+
+    def _write(self, rows: Array, results: Solution, outputs: tuple[Array, ...]) -> bool:
+        """Put rows in their places among the others; whether these were the last."""
+        with self._lock:
+            if self._solution is None:
+                self._solution = self.solution
+                room = len(self.problem)
+                self.outputs = tuple(np.full((room, *new.shape[1:]), np.nan, new.dtype) for new in outputs)
+        for into, new in zip(vars(self.solution).values(), vars(results).values(), strict=True):
+            into[rows] = new
+        for into, new in zip(self.outputs, outputs, strict=True):
+            into[rows] = new
+        with self._lock:
+            self._recorded += len(rows)
+            return self._recorded == len(self.problem)
 
     def expire(self, now: float) -> None:
         """End a request whose deadline has passed while nobody could see to it."""

@@ -26,6 +26,18 @@ from node_model.odenet import ODENet, ODENetConfig
 from node_model.program import Program
 from node_model.solvers import ADAPTIVE, solve_ivp
 from node_model.status import Status
+from node_model.warp import Warp
+
+PROGRAMS = (
+    "odenet",
+    "cnf-float64",
+    "cnf-hutchinson",
+    "cnf-warped",
+    "cnf-warped-sample",
+    "odenet-softplus",
+    "odenet-silu",
+)
+WHITENING = ((1.5, 0.0, 0.0), (-0.7, 1.2, 0.0), (0.4, 0.1, 0.8))
 
 
 @dataclass(frozen=True)
@@ -59,18 +71,26 @@ def programs():
     # Three and five numbers a row are the hard case: SIMD lanes then begin elsewhere in every row.
     exact = CNF(CNFConfig(mean=(0.1, -0.2, 0.4), std=(1.5, 0.8, 1.0), hidden=(16, 16))).double()
     estimated = CNF(CNFConfig(mean=(0.1, -0.2, 0.4, 0.0, 1.0), std=(1.5, 0.8, 1.0, 2.0, 0.5), hidden=(16, 16)))
+    warp = Warp(centre=(0.5, -0.5, 0.0), width=(0.3, 2.0, 1.0), offset=(0.1, 0.0, -0.3), matrix=WHITENING)
+    warped = CNF(CNFConfig(mean=(0.1, -0.2, 0.4), std=(1.5, 0.8, 1.0), hidden=(16, 16), warp=warp))
+    smooth = ODENet(ODENetConfig(image_size=8, channels=8, activation="softplus"))
+    gated = ODENet(ODENetConfig(image_size=8, channels=8, activation="silu"))
     with torch.no_grad():
-        for model in (exact, estimated):
+        for model in (exact, estimated, warped):
             for parameter in model.parameters():
                 parameter.mul_(3)
     return {
         "odenet": (classifier.programs()[0], "bosh3"),
         "cnf-float64": (exact.programs()[0], "dopri5"),
         "cnf-hutchinson": (estimated.programs()[2], "tsit5"),
+        "cnf-warped": (warped.programs()[0], "bosh3"),
+        "cnf-warped-sample": (warped.programs()[1], "bosh3"),
+        "odenet-softplus": (smooth.programs()[0], "bosh3"),
+        "odenet-silu": (gated.programs()[0], "bosh3"),
     }
 
 
-@pytest.fixture(scope="session", params=["odenet", "cnf-float64", "cnf-hutchinson"])
+@pytest.fixture(scope="session", params=PROGRAMS)
 def exported(request, tmp_path_factory):
     program, method = programs()[request.param]
     root = tmp_path_factory.getbasetemp()

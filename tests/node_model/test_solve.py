@@ -157,9 +157,42 @@ def test_counts_add_up():
     assert solution.steps_rejected.item() > 0
 
 
-def test_no_lanes_is_an_empty_answer():
-    solution = solve_ivp(LOTKA_VOLTERRA.field, LOTKA_VOLTERRA.start()[:0], 0.0, [0.5, 1.0], rtol=1e-3, atol=1e-3)
-    assert solution.ys.shape == (2, 0, 2)
+@pytest.mark.parametrize("shape", [(0, 2), (3, 0)])
+@pytest.mark.parametrize("dt0", [None, 0.1])
+def test_a_state_without_elements_is_an_empty_answer(shape, dt0):
+    calls = []
+    y0 = torch.zeros(shape, dtype=torch.float64)
+    tol = torch.full(shape[:1], 1e-3)
+    solution = solve_ivp(lambda t, y, _: calls.append(1), y0, 0.0, [0.5, 1.0], rtol=tol, atol=1e-3, dt0=dt0)
+    assert solution.ys.shape == (2, *shape)
+    assert solution.status.tolist() == [Status.OK] * shape[0]
+    assert solution.nfe.tolist() == [0] * shape[0]
+    assert solution.t.tolist() == [1.0] * shape[0]
+    assert not calls
+
+
+@given(
+    atol=st.floats(-320, -30).map(lambda exponent: 10.0**exponent),
+    rtol=st.floats(-5, -2).map(lambda exponent: 10.0**exponent),
+    method=st.sampled_from(METHODS),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    start=st.sampled_from([(0.0, 0.0), (0.0, 1.0)]),
+)
+def test_an_atol_below_the_smallest_number_of_the_dtype_leaves_a_state_at_zero_alone(atol, rtol, method, dtype, start):
+    y0 = torch.tensor([start], dtype=dtype)
+    solution = solve_ivp(lambda t, y, _: -y, y0, 0.0, [1.0], rtol=rtol, atol=max(atol, 5e-324), method=method)
+    assert solution.status.tolist() == [Status.OK]
+    assert solution.ys[-1, 0, 0].item() == 0
+    assert solution.ys[-1, 0, 1].item() == pytest.approx(start[1] * math.exp(-1), rel=100 * rtol)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_state_that_leaves_zero_at_a_tiny_atol_still_gets_a_first_dt(dtype):
+    # In units of the tolerance the field is too large for the dtype to square.
+    y0 = torch.zeros(1, 1, dtype=dtype)
+    solution = solve_ivp(lambda t, y, _: torch.ones_like(y), y0, 0.0, [1.0], rtol=1e-3, atol=1e-320)
+    assert solution.status.tolist() == [Status.OK]
+    assert solution.ys[-1].item() == pytest.approx(1, rel=1e-3)
 
 
 # -- rivals ------------------------------------------------------------------------------------------------------------
@@ -294,17 +327,24 @@ def test_an_exact_multiple_of_dt_makes_no_extra_step():
         ({"stops": [[1.0]]}, "stops"),
         ({"stops": [1.0, 0.5]}, "in order"),
         ({"t0": torch.tensor([0.0, 2.0]), "stops": [1.0, 3.0]}, "in order"),
+        ({"field": lambda t, y, _: y[:, :1]}, r"field: expected torch.float32 \[2, 2\].*got torch.float32 \[2, 1\]"),
+        ({"field": lambda t, y, _: y[0]}, r"field: expected .*got torch.float32 \[2\]"),
+        ({"field": lambda t, y, _: y.double()}, "field: expected torch.float32 .*got torch.float64"),
+        ({"field": lambda t, y, _: None}, "field: expected .*got NoneType"),
         ({"y0": torch.ones(2)}, "y0"),
         ({"y0": torch.ones(2, 2, dtype=torch.int64)}, "y0"),
     ],
 )
 def test_a_wrong_argument_is_refused_before_any_solving(change, message):
     arguments = {"y0": torch.ones(2, 2), "t0": 0.0, "stops": [1.0], "rtol": 1e-3, "atol": 1e-3} | change
+    field = arguments.pop("field", lambda t, y, _: -y)
     with pytest.raises(SolverArgumentError, match=message):
-        solve_ivp(lambda t, y, _: -y, **arguments)
+        solve_ivp(field, **arguments)
 
 
-@pytest.mark.parametrize(("method", "dt"), [("dopri5", 0.1), ("nonsense", 0.1), ("rk4", 0.0), ("rk4", math.nan)])
+@pytest.mark.parametrize(
+    ("method", "dt"), [("dopri5", 0.1), ("nonsense", 0.1), ("rk4", 0.0), ("rk4", math.nan), ("rk4", math.inf)]
+)
 def test_fixed_steps_refuse_wrong_arguments(method, dt):
     zero = torch.zeros((), dtype=torch.float64)
     with pytest.raises(SolverArgumentError):

@@ -2,8 +2,11 @@ import gzip
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from training.data import CALIBRATION_ITEMS, TOYS, generator, load_images, load_points, shifted
+from training.augment import shifted
+from training.data import CALIBRATION_ITEMS, TOYS, generator, load_images, load_points
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
@@ -96,3 +99,17 @@ def test_an_unknown_data_set_lists_the_known_ones():
         load_points("three-moons", seed=0)
     with pytest.raises(ValueError, match="fashion-mnist"):
         load_images("cifar")
+
+
+@given(distinct=st.integers(2, 19), copies=st.integers(2, 30))
+def test_repeated_rows_do_not_make_a_table_large_enough(distinct, copies, tmp_path_factory):
+    path = tmp_path_factory.mktemp("rows") / "table.npy"
+    np.save(path, np.tile(np.random.default_rng(distinct).standard_normal((distinct, 2)), (copies + 10, 1)))
+    with pytest.raises(ValueError, match=rf"table.npy: needs at least 20 distinct rows, has {distinct}"):
+        load_points(str(path), seed=0)
+
+
+def test_twenty_distinct_rows_are_enough_for_every_split(tmp_path, rng):
+    np.save(tmp_path / "table.npy", rng.standard_normal((20, 2)))
+    points = load_points(str(tmp_path / "table.npy"), seed=0)
+    assert min(len(points.train), len(points.held), len(points.test)) > 0

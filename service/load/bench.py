@@ -1,0 +1,85 @@
+"""`odeserve bench`: find out what a server serves, make inputs of that kind, ask, and sum up."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import SplitResult, quote, urlsplit
+
+from node_model.manifest import TensorSpec
+from service.engine.width import example
+from service.load.arrivals import poisson_arrivals
+from service.load.client import LoadClient
+from service.load.connection import Connection
+from service.load.report import summarise
+
+BODIES = 16
+FIELDS = {"/classify": "image", "/density": "point"}
+"""Routes that can be asked without further knowledge, and the name of one input in their bodies."""
+
+
+class BenchError(RuntimeError):
+    """The server cannot be asked; the message says why."""
+
+
+async def bench(
+    url: str,
+    *,
+    rate: float,
+    seconds: float,
+    tols: Sequence[str],
+    model: str | None,
+    bodies: Sequence[bytes],
+    seed: int,
+    progress: Callable[[int, int], None],
+) -> dict[str, Any]:
+    """Ask a server for `seconds` and sum up.
+
+    Without `bodies` inputs are drawn in the shape and range that the model says.
+
+    Errors: BenchError when nobody answers or the model is unknown.
+    """
+    target = urlsplit(url if "//" in url else f"http://{url}")
+    if target.scheme != "http":
+        raise BenchError(f"{url}: expected http://host:port")
+    name = model or await _default_model(target)
+    described = await _get(target, f"/models/{quote(name)}")
+    route = next((route for route in FIELDS if route in described["signature"]), None)
+    if route is None:
+        raise BenchError(f"{name}: expected a model that answers {' or '.join(FIELDS)}")
+    inputs = bodies or _drawn_bodies(described["signature"][route]["input"], FIELDS[route])
+    arrivals = poisson_arrivals(rate, seconds, tols, len(inputs), seed)
+    client = LoadClient(target, lambda arrival: f"{route}?model={quote(name)}&tol={arrival.tol}", inputs)
+    outcomes = await client.run(arrivals, lambda done: progress(done, len(arrivals)))
+    return {"url": url, "model": name, "route": route, **summarise(outcomes, seconds, rate)}
+
+
+async def _default_model(url: SplitResult) -> str:
+    listed = (await _get(url, "/models"))["models"]
+    chosen = [entry["name"] for entry in listed if entry["default"]] or [entry["name"] for entry in listed]
+    return str(chosen[0])
+
+
+async def _get(url: SplitResult, path: str) -> Any:
+    try:
+        connection = await Connection.open(url.hostname or "127.0.0.1", url.port or 80)
+        reply = await connection.ask(
+            f"GET {url.path.rstrip('/')}{path} HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode()
+        )
+    except OSError as error:
+        raise BenchError(f"{url.geturl()}: {error}") from error
+    connection.close()
+    if reply.status != 200:
+        message = json.loads(reply.body).get("error", {}).get("message", reply.status)
+        raise BenchError(f"{url.geturl()}{path}: {message}")
+    return json.loads(reply.body)
+
+
+def _drawn_bodies(described: dict[str, Any], field: str) -> list[bytes]:
+    items = example(TensorSpec.model_validate_json(json.dumps(described)), BODIES)
+    return [json.dumps({field: item.round(4).tolist()}).encode() for item in items]
+
+
+def run_bench(url: str, **options: Any) -> dict[str, Any]:
+    """`bench` from ordinary code."""
+    return asyncio.run(bench(url, **options))

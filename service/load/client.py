@@ -1,0 +1,79 @@
+"""Requests sent at their times, over as many connections as that takes."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import SplitResult
+
+from service.load.arrivals import Arrival
+from service.load.connection import Connection, Reply
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a request. `status` 0: the connection failed. Units: latency in seconds from the intended time."""
+
+    tol: str
+    status: int
+    latency: float
+    late: float
+    """By how much the client itself sent too late."""
+    nfe: int | None = None
+    retry_after: float | None = None
+
+
+class LoadClient:
+    """Sends arrivals to a URL's route; idle connections are used again."""
+
+    def __init__(self, url: SplitResult, path: Callable[[Arrival], str], bodies: Sequence[bytes]) -> None:
+        self._host, self._port = url.hostname or "127.0.0.1", url.port or 80
+        self._prefix = url.path.rstrip("/")
+        self._path = path
+        self._bodies = bodies
+        self._idle: list[Connection] = []
+
+    async def run(self, arrivals: Sequence[Arrival], progress: Callable[[int], None]) -> list[Outcome]:
+        """Outcomes in the order of the arrivals, once the last is there."""
+        begun = time.perf_counter()
+        asked: list[asyncio.Task[Outcome]] = []
+        for number, arrival in enumerate(arrivals):
+            wait = begun + arrival.at - time.perf_counter()
+            if wait > 0:
+                progress(number)
+                await asyncio.sleep(wait)
+            asked.append(asyncio.create_task(self._send(arrival, begun + arrival.at)))
+        outcomes = await asyncio.gather(*asked)
+        progress(len(arrivals))
+        for connection in self._idle:
+            connection.close()
+        return outcomes
+
+    async def _send(self, arrival: Arrival, due: float) -> Outcome:
+        late = time.perf_counter() - due
+        try:
+            reply = await self._ask(arrival)
+        except OSError:
+            return Outcome(arrival.tol, 0, time.perf_counter() - due, late)
+        nfe, retry = reply.headers.get("x-nfe"), reply.headers.get("retry-after")
+        latency = time.perf_counter() - due
+        return Outcome(
+            arrival.tol, reply.status, latency, late, int(nfe) if nfe else None, float(retry) if retry else None
+        )
+
+    async def _ask(self, arrival: Arrival) -> Reply:
+        body = self._bodies[arrival.body]
+        head = (
+            f"POST {self._prefix}{self._path(arrival)} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable:
+                break
+        else:
+            connection = await Connection.open(self._host, self._port)
+        reply = await connection.ask(head.encode() + body)
+        if connection.usable:
+            self._idle.append(connection)
+        return reply

@@ -1,0 +1,198 @@
+"""What a trained classifier is measured on: the row of Table 1 and, with a differential equation, Figure 3.
+
+Solves are joint, as in training and in the paper, but for `serving`, where each image takes its own steps.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import track
+from torch import Tensor, nn
+
+from node_model.adjoint import odeint, odeint_adjoint
+from node_model.odenet import ODENet, ScalarTime
+from node_model.solvers import solve_ivp
+from node_model.status import Status
+from training.config import RunConfig
+from training.data import ImageSet
+from training.evaluate import wilson_interval
+from training.kept import KeptBytes
+from training.loop import CONFIG, LOG
+from training.records import history, rounded
+from training.runs import trained_task
+from training.solves import Counted, EvaluationCount
+from training.tasks import ClassifyTask
+
+METHOD = "dopri5"
+TABLE_TOL = 1e-3
+LADDER = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+EULER_STEPS = (1, 2, 4, 8, 16, 32)
+SERVED_ITEMS = 1_000
+BATCH, REPEATS = 128, 3
+TIMES = torch.tensor([0.0, 1.0], dtype=torch.float64)
+
+
+def study_classifier(run: Path, data_dir: Path | None, ladder: tuple[float, ...] = LADDER) -> dict[str, Any]:
+    """Every figure of a run, for its record.
+
+    Errors: FileNotFoundError when the run saved nothing; ValueError for a run that is no classifier's.
+    """
+    config = RunConfig.read(run / CONFIG)
+    task = trained_task(run, data_dir)
+    if not isinstance(task, ClassifyTask):
+        raise ValueError(f"{run}: a {config.family} is no classifier")
+    metrics: dict[str, Any] = {
+        "family": config.family,
+        "data": config.data,
+        "epochs": config.epochs,
+        "regularize": config.regularize,
+        "activation": config.activation,
+        "parameters": sum(p.numel() for p in task.model.parameters()),
+        "history": history(run / LOG),
+    }
+    if isinstance(task.model, ODENet):
+        return metrics | _Solved(task.model, task.data, config).measure(ladder)
+    model = task.model
+    logits = _in_batches(model, torch.from_numpy(task.data.test_images))
+    images = torch.from_numpy(task.data.train_images[:BATCH])
+    labels = torch.from_numpy(task.data.train_labels[:BATCH])
+    return metrics | {
+        "test": _errors(logits, task.data),
+        "gradient": _gradient(lambda: model(images), labels, model),
+    }
+
+
+def _in_batches(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    with torch.no_grad():
+        return torch.cat([model(part) for part in images.split(250)])
+
+
+def _errors(logits: Tensor, data: ImageSet) -> dict[str, Any]:
+    """Share of wrong test labels with its 95 % interval."""
+    wrong = int((logits.argmax(-1) != torch.from_numpy(data.test_labels)).sum())
+    low, high = wilson_interval(wrong, len(logits))
+    return {"items": len(logits), "error": wrong / len(logits), "low": rounded(low), "high": rounded(high)}
+
+
+def _gradient(forward: Callable[[], Tensor], labels: Tensor, model: nn.Module) -> dict[str, float]:
+    """Seconds of a batch's forward and backward pass, least of some, and bytes kept between the two."""
+    seconds: list[tuple[float, float]] = []
+    for _ in range(REPEATS):
+        kept = KeptBytes(model.parameters())
+        began = time.perf_counter()
+        with kept.counting():
+            loss = nn.functional.cross_entropy(forward(), labels)
+        halfway = time.perf_counter()
+        loss.backward()
+        seconds.append((halfway - began, time.perf_counter() - halfway))
+        model.zero_grad()
+    there, back = (rounded(min(column), 3) for column in zip(*seconds, strict=True))
+    return {"batch": len(labels), "seconds_forward": there, "seconds_backward": back, "bytes_kept": kept.total}
+
+
+class _Solved:
+    """A classifier whose middle is a solve: the stem's features are computed once for all of them."""
+
+    def __init__(self, model: ODENet, data: ImageSet, config: RunConfig) -> None:
+        self._model = model
+        self._data = data
+        self._config = config
+        self._field = ScalarTime(model.field)
+        self._features = _in_batches(model.features, torch.from_numpy(data.test_images))
+
+    def measure(self, ladder: tuple[float, ...]) -> dict[str, Any]:
+        """Figure 3's points over the ladder, and the same network by Euler's method and as it is served."""
+        rows, logits = [], {}
+        for tol in track(ladder, "tolerances"):
+            row, logits[tol] = self._at(tol)
+            rows.append(row)
+        reference = logits[min(logits)]
+        for row in rows:
+            row["logit_error_rms"] = _rms_of_largest(logits[row["tol"]] - reference)
+        euler = []
+        for steps in track(EULER_STEPS, "Euler steps"):
+            found = self._logits(partial(self._euler, steps=steps))
+            off = _rms_of_largest(found - reference)
+            euler.append({"steps": steps, **_errors(found, self._data), "logit_error_rms": off})
+        return {"tolerances": rows, "euler": euler, "serving": self._serving()}
+
+    def _logits(self, solve: Callable[[Tensor], Tensor]) -> Tensor:
+        with torch.no_grad():
+            return torch.cat([self._model.head(solve(part)) for part in self._features.split(BATCH)])
+
+    def _euler(self, y: Tensor, steps: int) -> Tensor:
+        end: Tensor = odeint(self._field, y, TIMES, method="euler", step_size=1 / steps)[-1]
+        return end
+
+    def _at(self, tol: float) -> tuple[dict[str, Any], Tensor]:
+        """One tolerance: test error, evaluations and seconds of both passes, bytes kept; and the test logits."""
+        count = EvaluationCount()
+        counted = Counted(self._field, count)
+
+        def solve(y: Tensor) -> Tensor:
+            end: Tensor = odeint(counted, y, TIMES, rtol=tol, atol=tol, method=METHOD)[-1]
+            return end
+
+        began = time.perf_counter()
+        logits = self._logits(solve)
+        batches = -(-len(self._features) // BATCH)
+        row: dict[str, Any] = {"tol": tol, **_errors(logits, self._data), "nfe": rounded(count.take() / batches)}
+        row["seconds_per_batch"] = rounded((time.perf_counter() - began) / batches, 3)
+        images = torch.from_numpy(self._data.train_images[:BATCH])
+        labels = torch.from_numpy(self._data.train_labels[:BATCH])
+        for name, integrate in (("adjoint", odeint_adjoint), ("through", odeint)):
+            features = self._model.features(images).detach().requires_grad_()
+            kept = KeptBytes(self._model.parameters())
+            with kept.counting():
+                end = integrate(counted, features, TIMES, rtol=tol, atol=tol, method=METHOD)[-1]
+            forward = count.take()
+            began = time.perf_counter()
+            nn.functional.cross_entropy(self._model.head(end), labels).backward()
+            row[name] = {
+                "nfe_forward": forward,
+                "nfe_backward": count.take(),
+                "seconds_backward": rounded(time.perf_counter() - began, 3),
+                "solve_bytes_kept": kept.total,
+            }
+            self._model.zero_grad()
+        whole = odeint if self._config.family == "rknet" else odeint_adjoint
+        row["gradient"] = _gradient(
+            lambda: self._model(images, lambda f, y, t: whole(f, y, t, rtol=tol, atol=tol, method=METHOD)),
+            labels,
+            self._model,
+        )
+        return row, logits
+
+    def _serving(self) -> list[dict[str, Any]]:
+        """Held-back images, each with its own steps: cost and error of the methods that are exported."""
+        (program,) = self._model.programs()
+        images = torch.from_numpy(self._data.held_images[-SERVED_ITEMS:])
+        labels = torch.from_numpy(self._data.held_labels[-SERVED_ITEMS:])
+        y0 = _in_batches(program.encode, images)
+        rows = []
+        for method in ("bosh3", METHOD):
+            for tol in (1e-1, 1e-2, 1e-3, 1e-4):
+                with torch.no_grad():
+                    solved = [
+                        solve_ivp(program.field, part, 0.0, [1.0], rtol=tol, atol=tol, method=method, dt0=1.0)
+                        for part in y0.split(250)
+                    ]
+                    logits = torch.cat([program.decode(one.ys[-1])[0] for one in solved])
+                rows.append(
+                    {
+                        "method": method,
+                        "tol": tol,
+                        "nfe": rounded(float(torch.cat([one.nfe for one in solved]).double().mean())),
+                        "error": float((logits.argmax(-1) != labels).double().mean()),
+                        "failed": sum(int((one.status != Status.OK).sum()) for one in solved),
+                    }
+                )
+        return rows
+
+
+def _rms_of_largest(difference: Tensor) -> float:
+    return rounded(float(difference.abs().amax(-1).square().mean().sqrt()), 3)
