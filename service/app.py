@@ -41,7 +41,14 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.loading.cancel()
         await asyncio.to_thread(context.runner.stop)
 
-    app = FastAPI(title="odeserve", description=DESCRIPTION, lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(
+        title="odeserve",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        # FastAPI would look at the environment for its own instrumentation at each request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
     app.state.context = context
     # The routes themselves, because including the router would wrap each request once more.
     app.router.routes.extend(router.routes)

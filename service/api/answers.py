@@ -116,8 +116,8 @@ def classifications(solved: Solved, labels: tuple[str, ...]) -> list[dict[str, A
     """`predictions` of /classify, from the logits, which are the first output."""
     ok = solved.ok
     logits = np.where(ok[:, None], solved.outputs[0], 0.0)
-    index, top = logits.argmax(1), np.maximum.reduce(logits, 1, keepdims=True)
-    probabilities = np.exp(logits - top)
+    index = logits.argmax(1)
+    probabilities = np.exp(logits - np.maximum.reduce(logits, 1, keepdims=True))
     probabilities /= np.add.reduce(probabilities, 1, keepdims=True)
     stable = _stable(solved, logits)
     return [
