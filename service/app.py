@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from service.api.context import Context, record_of
 from service.api.errors import ApiError, Code, error_response
@@ -40,7 +41,14 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.loading.cancel()
         await asyncio.to_thread(context.runner.stop)
 
-    app = FastAPI(title="odeserve", description=DESCRIPTION, lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(
+        title="odeserve",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        # FastAPI would look at the environment for its own instrumentation at each request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
     app.state.context = context
     # The routes themselves, because including the router would wrap each request once more.
     app.router.routes.extend(router.routes)
@@ -50,11 +58,12 @@ def create_app(settings: Settings) -> FastAPI:
     def count(record: RequestRecord) -> None:
         context.metrics.count(record, time.perf_counter() - record.received)
 
-    app.add_middleware(
-        DirectRoutes, routes=[route for route in router.routes if isinstance(route, APIRoute)], failed=_failed
-    )
-    app.add_middleware(BodyLimits, most_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
-    app.add_middleware(RequestContext, count=count)
+    def around(inner: ASGIApp) -> ASGIApp:
+        return RequestContext(BodyLimits(inner, settings.max_body_bytes, settings.body_seconds), count)
+
+    routes = [route for route in router.routes if isinstance(route, APIRoute)]
+    app.add_middleware(around)
+    app.middleware_stack = DirectRoutes(app.build_middleware_stack(), routes, around, _failed)
     return app
 
 

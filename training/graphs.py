@@ -35,12 +35,12 @@ class GraphProgram:
         self.spec: ProgramSpec = manifest.programs[program]
         self._width = width
         self._threads = threads
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
 
         def session(file: str) -> Any:
+            options = ort.SessionOptions()
+            options.intra_op_num_threads = 1
+            options.inter_op_num_threads = 1
+            options.log_severity_level = 3
             # As in the service: weights in further files would escape the hashes.
             options.add_session_config_entry(
                 "session.model_external_initializers_file_folder_path", str(directory / file)

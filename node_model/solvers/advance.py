@@ -69,12 +69,15 @@ def advance(field: VectorField, lanes: Lanes, tableau: ButcherTableau, parts: Se
         nfe_attempt=tableau.nfe_attempt,
     )
     nonfinite = torch.where(is_finite(ratio), 0, lanes.nonfinite + 1)
+    failed = attempted & (nonfinite >= NONFINITE_LIMIT)
+    if not tableau.last_stage_in_error:
+        failed = failed | (accepted & ~all_finite(f1))
     return replace(
         merged,
         dt=torch.where(attempted, dt, lanes.dt),
         ratio=torch.where(attempted, ratio, 0.0),
         nonfinite=torch.where(attempted, nonfinite, lanes.nonfinite),
-        status=_status_after(lanes, accepted & clipped, accepted & ~all_finite(f1), attempted, nonfinite),
+        status=_status_after(lanes, accepted & clipped, failed),
     )
 
 
@@ -106,8 +109,7 @@ def _differentiable(
     return y1, f1, torch.where(accepted[:, None], err, err.detach())
 
 
-def _status_after(lanes: Lanes, reached: Tensor, broken: Tensor, attempted: Tensor, nonfinite: Tensor) -> Tensor:
+def _status_after(lanes: Lanes, reached: Tensor, failed: Tensor) -> Tensor:
     """Status of lanes after an attempt. Shapes: every tensor [lane] -> [lane] int64."""
     status = torch.where(reached, int(Status.OK), lanes.status)
-    failed = broken | (attempted & (nonfinite >= NONFINITE_LIMIT))
     return torch.where(failed, int(Status.NON_FINITE), status)

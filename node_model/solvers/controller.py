@@ -40,15 +40,22 @@ CONTROLLER = IController()
 
 def rms(x: Tensor) -> Tensor:
     """Root mean square over the last axis, as float64. Shapes: [lane, n] -> [lane]."""
-    return (row_sum(x.square()) / x.shape[-1]).sqrt().to(torch.float64)
+    return (row_sum(x * x) / x.shape[-1]).sqrt().to(torch.float64)
+
+
+def _rms_of_parts(x: Tensor, parts: Sequence[Part]) -> list[Tensor]:
+    """Shapes: [lane, dim] -> [lane] for each part."""
+    # An empty part has no mean.
+    return [rms(x[:, part.start : part.stop]) for part in parts if part.stop > part.start]
 
 
 def largest_rms(x: Tensor, parts: Sequence[Part]) -> Tensor:
     """The RMS of the part where it is largest. Shapes: [lane, dim] -> [lane]."""
-    parts = [part for part in parts if part.stop > part.start]  # an empty part has no mean
-    if len(parts) == 1:
-        return rms(x[:, parts[0].start : parts[0].stop])
-    return torch.stack([rms(x[:, part.start : part.stop]) for part in parts]).amax(0)
+    return _largest(_rms_of_parts(x, parts))
+
+
+def _largest(sizes: Sequence[Tensor]) -> Tensor:
+    return sizes[0] if len(sizes) == 1 else torch.stack(tuple(sizes)).amax(0)
 
 
 def error_scale(y0: Tensor, y1: Tensor, rtol: Tensor, atol: Tensor) -> Tensor:
@@ -70,10 +77,12 @@ def error_ratio(err: Tensor, y0: Tensor, y1: Tensor, rtol: Tensor, atol: Tensor,
     Source: Hairer, Norsett & Wanner, Solving ODEs I (2nd ed.), II.4, eq. 4.11.
     """
     scaled = err / error_scale(y0, y1, rtol, atol)
-    ratio = largest_rms(scaled, parts)
-    # Non-finite err in any part makes the sum so; in ratio alone a maximum over parts may lose a NaN.
-    finite = all_finite(y1) & all_finite(scaled)
-    return torch.where(finite & is_finite(ratio), ratio, torch.inf)
+    sizes = _rms_of_parts(scaled, parts)
+    ratio = _largest(sizes)
+    # A non-finite component makes the RMS of its part so; a maximum over parts may lose a NaN, a sum does not.
+    whole = sum(part.stop - part.start for part in parts) == err.shape[-1]
+    finite = is_finite(sum(sizes[1:], sizes[0])) if whole else all_finite(scaled) & is_finite(ratio)
+    return torch.where(all_finite(y1) & finite, ratio, torch.inf)
 
 
 def is_finite(x: Tensor) -> Tensor:

@@ -15,12 +15,26 @@ def _combine(weights: Row, stages: Sequence[Tensor]) -> Tensor | None:
     for weight, stage in zip(weights, stages, strict=False):
         if weight != 0:
             if torch.compiler.is_exporting():
-                # A Python number would be written to the graph in float32.
-                term = torch.tensor(weight, dtype=stage.dtype, device=stage.device) * stage
+                term = _number(weight, stage) * stage
                 total = term if total is None else total + term
             else:
                 total = weight * stage if total is None else torch.add(total, stage, alpha=weight)
     return total
+
+
+def _moved(y: Tensor, width: Tensor, weights: Row, stages: Sequence[Tensor]) -> Tensor:
+    """y + h * weighted sum of the stages. Shapes: y and each stage [lane, dim], width (h) [lane, 1]."""
+    used = [(weight, stage) for weight, stage in zip(weights, stages, strict=False) if weight != 0]
+    if len(used) == 1:  # most second stages: one pass over the state less
+        ((weight, stage),) = used
+        return y + _number(weight, width) * width * stage
+    increment = _combine(weights, stages)
+    return y if increment is None else y + width * increment
+
+
+def _number(value: float, like: Tensor) -> Tensor:
+    """A number as a tensor: a Python number would be written to an exported graph in float32."""
+    return torch.tensor(value, dtype=like.dtype, device=like.device)
 
 
 def rk_stages(
@@ -36,12 +50,10 @@ def rk_stages(
     stages = [f]
     y1 = y
     for row, c in zip(tableau.a[1:], tableau.c[1:], strict=True):
-        increment = _combine(row, stages)
-        y1 = y if increment is None else y + width * increment
-        stages.append(field((t + torch.tensor(c, dtype=h.dtype, device=h.device) * h).to(y.dtype), y1, args))
+        y1 = _moved(y, width, row, stages)
+        stages.append(field((t + _number(c, h) * h).to(y.dtype), y1, args))
     if not tableau.fsal:
-        increment = _combine(tableau.b, stages)
-        y1 = y if increment is None else y + width * increment
+        y1 = _moved(y, width, tableau.b, stages)
     return y1, stages
 
 

@@ -49,6 +49,11 @@ class ButcherTableau:
         return self.b[-1] == 0 and self.a[-1] == self.b[:-1]
 
     @property
+    def last_stage_in_error(self) -> bool:
+        """Whether f at the new point weighs in the error estimate, which is then finite only where it is."""
+        return self.fsal and self.b_err is not None and self.b_err[-1] != 0
+
+    @property
     def nfe_attempt(self) -> int:
         """Field evaluations of one step when f(t, y) is given and f at the new point is returned."""
         return len(self.c) - 1 if self.fsal else len(self.c)

@@ -15,6 +15,7 @@ from service.engine.request import End, Request, Solution
 from service.engine.stepper import Array
 
 RETRY_SECONDS = 1
+STATUS_LABELS = tuple(Status(value).label for value in range(len(Status)))
 
 
 def failure_of(request: Request, rows_per_item: int = 1) -> ApiError | None:
@@ -74,8 +75,9 @@ class Solved:
         """A range of the items."""
         if items.start == 0 and items.stop >= len(self):
             return self
-        solution = Solution(*(column[items] for column in vars(self.solution).values()))
-        return replace(self, solution=solution, outputs=tuple(output[items] for output in self.outputs))
+        return replace(
+            self, solution=self.solution.part(items), outputs=tuple(output[items] for output in self.outputs)
+        )
 
     @property
     def status(self) -> Array:
@@ -93,11 +95,10 @@ class Solved:
         error, unit = self.cost.error_p99(choice.method, choice.loosest), self.cost.unit
         common = {"method": choice.method, "rtol": choice.rtol, "atol": choice.atol}
         calibrated = None if error is None else {"p99": error, "unit": unit}
-        labels = [Status(value).label for value in range(len(Status))]
         columns = (self.status, solution.nfe, solution.accepted, solution.rejected, solution.error_estimate)
         return [
             {
-                "status": labels[status],
+                "status": STATUS_LABELS[status],
                 "solver": {
                     **common,
                     "nfe": nfe,
@@ -115,8 +116,8 @@ def classifications(solved: Solved, labels: tuple[str, ...]) -> list[dict[str, A
     """`predictions` of /classify, from the logits, which are the first output."""
     ok = solved.ok
     logits = np.where(ok[:, None], solved.outputs[0], 0.0)
-    index, top = logits.argmax(1), np.maximum.reduce(logits, 1, keepdims=True)
-    probabilities = np.exp(logits - top)
+    index = logits.argmax(1)
+    probabilities = np.exp(logits - np.maximum.reduce(logits, 1, keepdims=True))
     probabilities /= np.add.reduce(probabilities, 1, keepdims=True)
     stable = _stable(solved, logits)
     return [

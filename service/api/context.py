@@ -58,5 +58,5 @@ def context_of(request: Request) -> Context:
 
 def record_of(request: Request) -> RequestRecord:
     """What is remembered of a request."""
-    record: RequestRecord = request.state.record
+    record: RequestRecord = request.scope["state"]["record"]
     return record

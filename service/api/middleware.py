@@ -6,8 +6,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers, MutableHeaders
@@ -20,7 +19,7 @@ from service.record import RequestRecord
 
 log = logging.getLogger("odeserve")
 
-WATCH_AFTER = 0.1
+WATCH_AFTER = 0.5
 """Seconds a request must last before somebody looks whether its client is still there."""
 SMALL_BODY = 65536
 """Bytes that may arrive unread without costing the connection."""
@@ -28,39 +27,38 @@ SMALL_BODY = 65536
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
-@asynccontextmanager
-async def cancelled_when_left(request: Request) -> AsyncIterator[None]:
-    """Cancel what is inside when the client closes its connection; the request's body must have been read.
+class CancelledWhenLeft:
+    """Cancels what is inside when the client closes its connection; the request's body must have been read.
 
     Errors: ClientDisconnect when that happened.
     """
-    task, left = asyncio.current_task(), False
-    watcher: asyncio.Task[None] | None = None
 
-    async def look() -> None:
-        nonlocal left
-        while (await request.receive())["type"] != "http.disconnect":
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._left = False
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.current_task()
+        # A task for each request would cost more than what a short one could still save.
+        self._begin = asyncio.get_running_loop().call_later(WATCH_AFTER, self._watch)
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._begin.cancel()
+        if self._watcher:
+            self._watcher.cancel()
+        if self._left and self._task and kind is asyncio.CancelledError and not self._task.uncancel():
+            raise ClientDisconnect from None
+
+    def _watch(self) -> None:
+        self._watcher = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
+        while (await self._request.receive())["type"] != "http.disconnect":
             pass
-        left = True
-        if task:
-            task.cancel()
-
-    def watch() -> None:
-        nonlocal watcher
-        watcher = asyncio.create_task(look())
-
-    # A task for each request would cost more than what a short one could still save.
-    begin = asyncio.get_running_loop().call_later(WATCH_AFTER, watch)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not left or task is None or task.uncancel() > 0:
-            raise
-        raise ClientDisconnect from None
-    finally:
-        begin.cancel()
-        if watcher:
-            watcher.cancel()
+        self._left = True
+        if self._task:
+            self._task.cancel()
 
 
 class RequestContext:
@@ -163,31 +161,39 @@ class BodyLimits:
 
 
 class DirectRoutes:
-    """Hands requests for fixed paths straight to their handlers.
+    """Hands requests for fixed paths straight to their handlers, through `around` alone.
 
     FastAPI's own way to a handler costs more than a small solve's answer does. It still has the same routes, for the
     OpenAPI text and for everything that does not match here: unknown paths, wrong methods, path parameters, prefixes.
     """
 
     def __init__(
-        self, app: ASGIApp, routes: Iterable[APIRoute], failed: Callable[[Request, ApiError], Response]
+        self,
+        app: ASGIApp,
+        routes: Iterable[APIRoute],
+        around: Callable[[ASGIApp], ASGIApp],
+        failed: Callable[[Request, ApiError], Response],
     ) -> None:
         self._app = app
         self._failed = failed
+        self._direct = around(self._answer)
         self._routes = {
             (method, route.path): route for route in routes if "{" not in route.path for method in route.methods or ()
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        direct = scope["type"] == "http" and not scope.get("root_path")
-        route = self._routes.get((scope["method"], scope["path"])) if direct else None
+        fixed = scope["type"] == "http" and not scope.get("root_path")
+        route = self._routes.get((scope["method"], scope["path"])) if fixed else None
         if route is None:
             await self._app(scope, receive, send)
-            return
-        scope["route"] = route
+        else:
+            scope["route"] = route
+            await self._direct(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
         try:
-            response: Response = await route.endpoint(request)
+            response: Response = await scope["route"].endpoint(request)
         except ApiError as error:
             response = self._failed(request, error)
         await response(scope, receive, send)

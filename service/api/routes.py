@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from node_model.manifest import TensorSpec
@@ -22,7 +22,7 @@ from service.api.answers import Solved, failure_of
 from service.api.bodies import SampleBody, TensorBody
 from service.api.context import Context, Plan, context_of, record_of
 from service.api.errors import ApiError, Code, documented, invalid
-from service.api.middleware import cancelled_when_left
+from service.api.middleware import CancelledWhenLeft
 from service.api.parameters import SOLVER, TRACE, Parameters, Probes, documented_parameters
 from service.api.responses import Items, answer_response, json_response
 from service.api.schemas import (
@@ -207,7 +207,22 @@ async def _read_body(request: Request) -> bytes:
         if not pattern.fullmatch(given):
             message = f"{name}: expected {expected}, got {given[:80]!r}"
             raise ApiError(Code.UNSUPPORTED_MEDIA_TYPE, message, {"expected": [expected]})
-    return await request.body()
+    return await _received(request)
+
+
+async def _received(request: Request) -> bytes:
+    """The bytes of a body, without the generator that Starlette's own way goes through.
+
+    Errors: ClientDisconnect.
+    """
+    parts = []
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
 
 
 async def _read_tensors(job: _Job, one: str, many: str) -> Array:
@@ -247,7 +262,7 @@ async def _solve(job: _Job, inputs: Array, args: tuple[Array, ...] = (), rows_pe
     )
     deadline = record.received + context.settings.max_seconds
     try:
-        async with cancelled_when_left(job.request):
+        async with CancelledWhenLeft(job.request):
             request = await context.runner.solve(problem, received=record.received, deadline=deadline)
     except QueueFullError as error:
         seconds = math.ceil(error.retry_after)

@@ -8,7 +8,7 @@ import numpy as np
 from node_model.status import Status
 from service.engine.lane_table import LaneTable
 from service.engine.program import ServedProgram
-from service.engine.request import Request, Solution
+from service.engine.request import Request
 from service.engine.stats import Tally
 from service.engine.stepper import Array, Lanes, Rows, Stepped
 
@@ -92,22 +92,13 @@ class Group:
             # A state far out may end well and still have no finite answer.
             infinite = index[~np.isfinite(output).reshape(len(index), -1).all(1)]
             status[infinite[status[infinite] == Status.OK]] = Status.NON_FINITE
+        results = table.solution(index, status[index])
         now = self._clock()
-        place = np.empty(len(table), np.int64)
-        place[index] = np.arange(len(index))
-        for request, own, rows in table.owners(index):
-            accepted, at = table.accepted[own], place[own]
-            results = Solution(
-                status=status[own],
-                t=table.t[own],
-                nfe=table.nfe[own],
-                accepted=accepted,
-                rejected=table.attempts[own] - accepted,
-                error_estimate=table.error_estimate[own],
-            )
+        for request, place, rows in table.owners(index):
             if not request.end:
-                self._tally.useful += int(results.nfe.sum())
-                request.record(rows, results, tuple(output[at] for output in outputs), now)
+                own = results.part(place)
+                self._tally.useful += int(own.nfe.sum())
+                request.record(rows, own, tuple(output[place] for output in outputs), now)
         self._keep(np.flatnonzero(status == Status.RUNNING))
 
     def _keep(self, index: Array) -> None:

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
-from service.engine.request import Request
+from service.engine.request import Request, Solution
 from service.engine.stepper import Array
 
 
@@ -57,16 +58,33 @@ class LaneTable:
         self.accepted = self.accepted + accepted
         self.error_estimate = self.error_estimate + np.where(accepted, err_norm, 0.0)
 
+    def solution(self, index: Array, status: Array) -> Solution:
+        """What became of some lanes. Shapes: index, status [n]."""
+        accepted = self.accepted[index]
+        return Solution(
+            status=status,
+            t=self.t[index],
+            nfe=self.nfe[index],
+            accepted=accepted,
+            rejected=self.attempts[index] - accepted,
+            error_estimate=self.error_estimate[index],
+        )
+
     def owned_by(self, requests: list[Request]) -> Array:
         """Shapes: -> [lane] bool."""
         return np.isin(self._ticket, [request.ticket for request in requests])
 
-    def owners(self, index: Array) -> Iterator[tuple[Request, Array, Array]]:
-        """The requests of some lanes, each with its lanes among them and their rows. Shapes: index [n]."""
-        tickets = self._ticket[index]
-        for ticket in dict.fromkeys(tickets.tolist()):
-            lanes = index if len(index) == 1 else index[tickets == ticket]
-            yield self._requests[ticket], lanes, self._row[lanes]
+    def owners(self, index: Array) -> Iterator[tuple[Request, slice, Array]]:
+        """The requests of some lanes, of which there is at least one, each with its place among them and its rows.
+
+        A request whose lanes do not all lie side by side comes several times.
+
+        Shapes: index [n], ascending -> rows ascending.
+        """
+        tickets, rows = self._ticket[index], self._row[index]
+        changes = (np.flatnonzero(tickets[1:] != tickets[:-1]) + 1).tolist()
+        for first, last in pairwise((0, *changes, len(index))):
+            yield self._requests[int(tickets[first])], slice(first, last), rows[first:last]
 
     def keep(self, index: Array) -> None:
         """Give back every lane but these. Shapes: index [n], ascending."""

@@ -78,6 +78,10 @@ class Solution:
     rejected: Array
     error_estimate: Array
 
+    def part(self, rows: slice) -> "Solution":
+        """What became of a range of the rows."""
+        return Solution(*(column[rows] for column in vars(self).values()))
+
     @classmethod
     def unsolved(cls, rows: int, t0: float) -> "Solution":
         """Room for the results of `rows` rows."""
@@ -143,12 +147,10 @@ class Request:
     def record(self, rows: Array, results: Solution, outputs: tuple[Array, ...], now: float) -> None:
         """Write down rows that ended; ends the request with its last row, or with one that failed.
 
-        Shapes: rows [n]; results, outputs [n, ...].
+        Shapes: rows [n], ascending; results, outputs [n, ...].
         """
         if len(rows) == len(self.problem):
-            order = np.argsort(rows)
-            self._solution = Solution(*(column[order] for column in vars(results).values()))
-            self.outputs = tuple(output[order] for output in outputs)
+            self._solution, self.outputs = results, outputs
             complete = True
         else:
             complete = self._write(rows, results, outputs)
