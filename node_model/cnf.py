@@ -79,8 +79,12 @@ class CNF(nn.Module):
 
     def sample(self, base: Tensor, integrate: Integrate) -> Tensor:
         """Points of the density from standard normal draws. Shapes: base [lane, dim] -> [lane, dim]."""
-        times = torch.tensor([0.0, 1.0], dtype=torch.float64, device=base.device)
-        return self._out_of_flow(integrate(_JointField(self.field), base, times)[-1])
+        return self.path(base, integrate, torch.tensor([0.0, 1.0], dtype=torch.float64, device=base.device))[-1]
+
+    def path(self, base: Tensor, integrate: Integrate, times: Tensor) -> Tensor:
+        """Where the draws are at `times`, which begin at 0, as points of the input. Shapes: -> [time, lane, dim]."""
+        states = integrate(_JointField(self.field), base, times)
+        return torch.stack([self._out_of_flow(state) for state in states])
 
     def _into_flow(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Standardised and warped points, and the warp's log-determinant less its constant."""

@@ -36,6 +36,7 @@ class RunConfig:
     warp: bool = False  # cnf: whether heavy tails are drawn in before the flow
     trace: str = "exact"  # cnf: of the training loss
     layers: int = 8  # planar
+    precision: str = "float32"  # classifiers: of the networks, under autocast; states and times keep theirs
     threads: int = 2
     device: str = "cpu"
 
@@ -45,6 +46,7 @@ class RunConfig:
             ("augment", ("shift", "affine")),
             ("regularize", REGULARISERS),
             ("trace", ("exact", "hutchinson")),
+            ("precision", ("float32", "bfloat16")),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: expected one of {', '.join(known)}; got {getattr(self, name)!r}")
