@@ -9,10 +9,10 @@ from node_model.manifest import ProgramSpec, TensorSpec
 from service.engine.stepper import Array, Rows, Stepper
 
 MOST_LANES = 256
-LONGEST_STEP = 3e-3
+LONGEST_STEP = 6e-3
 """Seconds. A longer step would keep newcomers waiting."""
-NEARLY_BEST = 1.1
-REPEATS = 5
+NEARLY_BEST = 1.05
+REPEATS = 10
 
 
 def example(spec: TensorSpec, lanes: int) -> Array:
@@ -31,7 +31,7 @@ def example(spec: TensorSpec, lanes: int) -> Array:
 
 
 def measured_lanes(seconds_of: Callable[[int], float]) -> int:
-    """The least width whose time per lane is within 10 % of the best one, its step within LONGEST_STEP."""
+    """The least width whose time per lane is within 5 % of the best one, its step within LONGEST_STEP."""
     seconds = {1: seconds_of(1)}
     lanes = 2
     while lanes <= MOST_LANES:
