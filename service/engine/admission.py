@@ -83,6 +83,7 @@ class Waiting:
         self._heaps: dict[Key, list[tuple[float, int, Request]]] = {}
         self._entries: dict[int, _Entry] = {}
         self._rows: dict[Key, int] = {}
+        self._lanes: dict[Key, dict[int, int]] = {}
         self._programs: dict[str, _ProgramWork] = {}
         self._full: set[str] = set()
 
@@ -140,6 +141,14 @@ class Waiting:
     def rows(self, key: Key) -> int:
         """Rows that wait for lanes of a kind."""
         return self._rows.get(key, 0)
+
+    def note_lanes(self, key: Key, shard: int, lanes: int) -> None:
+        """A shard has so many lanes of a kind; a number that is a turn old does no harm."""
+        self._lanes.setdefault(key, {})[shard] = lanes
+
+    def lanes_elsewhere(self, key: Key, shard: int) -> int:
+        """Lanes of a kind on the other shards."""
+        return sum(lanes for other, lanes in self._lanes.get(key, {}).items() if other != shard)
 
     def take(self, key: Key, most: int, now: float) -> list[tuple[Request, range]]:
         """The next rows for lanes of a kind, earliest due first."""
