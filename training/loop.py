@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from node_model.errors import SolveFailedError
 from training.average import WeightAverage
 from training.config import RunConfig
 from training.progress import shown_progress
@@ -86,11 +87,14 @@ def _step(task: Task, loss_of: nn.Module, trainee: Trainee, step: int, workers: 
     task.evaluations.take()
     started = time.monotonic()
     trainee.optimiser.zero_grad(set_to_none=True)
-    loss = loss_of(step)
-    nfe_forward = task.evaluations.take()
-    if not bool(loss.isfinite()):
-        raise FloatingPointError(f"the loss became {float(loss)} at step {step}; lower --learning-rate")
-    loss.backward()
+    try:
+        loss = loss_of(step)
+        nfe_forward = task.evaluations.take()
+        if not bool(loss.isfinite()):
+            raise FloatingPointError(f"the loss became {float(loss)} at step {step}; lower --learning-rate")
+        loss.backward()
+    except SolveFailedError as error:
+        raise SolveFailedError(f"step {step}: {error}. In training: lower --learning-rate or loosen --tol") from error
     nfe_backward = task.evaluations.take()
     trainee.optimiser.step()
     trainee.average.update(task.model, step)
