@@ -1,4 +1,4 @@
-"""Discrete flows on the protein table, for docs/paper.md: zuko's NSF and MAF and a Gaussian, on cnf-protein's own split.
+"""Discrete flows on the protein table, for docs/paper.md: zuko's NSF and MAF, and a Gaussian, on cnf-protein's split.
 
 Rows, split and standardisation are those of `odetrain cnf --data protein`. The epoch with the best held-out score is
 scored on the test rows, once.

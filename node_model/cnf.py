@@ -70,7 +70,7 @@ class CNF(nn.Module):
 
         Shapes: points, probe [lane, dim] -> [lane].
         """
-        x1, log_jacobian = self._into_flow(points)
+        x1, log_jacobian = self.into_flow(points)
         times = torch.tensor([1.0, 0.0], dtype=torch.float64, device=points.device)
         field = _JointTraceField(self.field, probe)
         x0, log_det = integrate(field, (x1, x1.new_zeros(len(x1))), times)
@@ -86,8 +86,11 @@ class CNF(nn.Module):
         states = integrate(_JointField(self.field), base, times)
         return torch.stack([self._out_of_flow(state) for state in states])
 
-    def _into_flow(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Standardised and warped points, and the warp's log-determinant less its constant."""
+    def into_flow(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Standardised and warped points, the states at t = 1, and the warp's log-determinant less its constant.
+
+        Shapes: [lane, dim] -> [lane, dim], [lane].
+        """
         z = (points - points.new_tensor(self.config.mean)) / points.new_tensor(self.config.std)
         return self.config.warp.forward(z) if self.config.warp else (z, torch.zeros_like(z[:, 0]))
 
@@ -215,7 +218,7 @@ class _IntoFlow(nn.Module):
         self.model = model
 
     def forward(self, points: Tensor) -> Tensor:
-        x, log_jacobian = self.model._into_flow(points)
+        x, log_jacobian = self.model.into_flow(points)
         return torch.cat([x, log_jacobian[:, None]], 1)
 
 

@@ -37,7 +37,7 @@ COMMON_OPTIONS = (
 OWN_OPTIONS = {
     "odenet": ("channels", "activation", "regularize", "regularize_weight", "augment", "precision"),
     "baseline": ("channels", "layers", "augment", "precision"),
-    "cnf": ("hidden", "warp", "trace"),
+    "cnf": ("hidden", "warp", "trace", "objective", "start_from"),
 }
 """And those of one command."""
 

@@ -57,7 +57,7 @@ def train(
     if workers.first:
         begin(run, config, resume=resume)
     workers.wait()
-    first = restore(run, trainee)
+    first = restore(run, trainee, config.start_from)
     scores = progress_of(run)[1] if first else {}
     loss_of = workers.together(_Loss(task))
     unsaved: list[dict[str, Any]] = []

@@ -48,15 +48,30 @@ def begin(run: Path, config: RunConfig, *, resume: bool) -> None:
     _write(run / LOG, "".join(lines[:step]).encode())
 
 
-def restore(run: Path, trainee: Trainee) -> int:
-    """Put the last saved state in place, if any; the step to go on with."""
+def restore(run: Path, trainee: Trainee, start_from: str = "") -> int:
+    """Put the last saved state in place, or the weights of the run beside it that this one starts from; the next step.
+
+    Errors: ValueError when that run is not there, saved nothing, or is of another shape.
+    """
     if not (run / STATE).exists():
+        if start_from:
+            _start(run.parent / start_from, trainee)
         return 0
     state = _load(run)
     trainee.model.load_state_dict(state["model"])
     trainee.average.weights = state["average"]
     trainee.optimiser.load_state_dict(state["optimiser"])
     return int(state["step"])
+
+
+def _start(source: Path, trainee: Trainee) -> None:
+    try:
+        load_weights(source, trainee.model)
+    except FileNotFoundError as error:
+        raise ValueError(f"start-from: there is no saved run in {source}") from error
+    except RuntimeError as error:
+        raise ValueError(f"start-from: {source} holds a network of another shape") from error
+    trainee.average.restart(trainee.model)
 
 
 def save(run: Path, trainee: Trainee, step: int, scores: dict[str, float]) -> None:

@@ -14,6 +14,7 @@ from training.augment import augmented
 from training.baselines import MLP, ResNet
 from training.config import RunConfig
 from training.data import ImageSet, PointSet, generator
+from training.flow_matching import flow_matching_loss
 from training.planar import PlanarFlow
 from training.solves import Autocast, EvaluationCount, TrainingSolve
 from training.warp_fit import fitted_warp
@@ -128,8 +129,11 @@ class DensityTask:
         self.steps_per_epoch = max(1, rows // self.config.batch_size)
 
     def loss(self, step: int) -> Tensor:
-        """Mean negative log-likelihood of the step's points."""
+        """Mean negative log-likelihood of the step's points, or how far the field is from their paths."""
         points = self.data.batch(self.config.seed, step, self.config.batch_size)
+        if self.config.objective == "flow-matching" and isinstance(self.model, CNF):
+            rng = generator(self.config.seed, 11, step, self.workers.rank)
+            return flow_matching_loss(self.model, self._tensor(self.workers.share(points)), rng)
         probe = None
         if self.config.trace == "hutchinson":
             drawn = np.sign(generator(self.config.seed, 9, step).standard_normal(points.shape))

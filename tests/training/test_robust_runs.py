@@ -73,6 +73,20 @@ def test_a_loss_that_is_no_number_ends_a_run_and_says_what_to_change(tmp_path, f
     assert "odetrain: odetrain" not in done.stderr
 
 
+def test_a_run_starts_from_another_ones_weights_or_says_why_not(tmp_path):
+    flow = "cnf --data two-moons --hidden 8,8 --epochs 1 --batch-size 5000 --threads 1"
+    assert odetrain(tmp_path, f"{flow} --objective flow-matching --name matched").returncode == 0
+    assert odetrain(tmp_path, f"{flow} --start-from matched --learning-rate 1e-12 --name tuned").returncode == 0
+    matched, tuned = (
+        json.loads((tmp_path / "runs" / name / "log.jsonl").read_text().splitlines()[-1])["held_out"]["nll"]
+        for name in ("matched", "tuned")
+    )
+    assert matched == pytest.approx(tuned, abs=1e-4)
+    said_in_a_line(odetrain(tmp_path, f"{flow} --start-from nowhere --name lost"), "start-from", "nowhere")
+    other = flow.replace("8,8", "8,9")
+    said_in_a_line(odetrain(tmp_path, f"{other} --start-from matched --name other"), "start-from", "another shape")
+
+
 class Cut(BaseHTTPRequestHandler):
     """Serves the wrong bytes, or promises more of them than it sends."""
 
@@ -107,7 +121,7 @@ def test_a_corrupt_or_partial_download_is_refused_and_not_kept(tmp_path, monkeyp
                 std=source.std,
             ),
         )
-        with pytest.raises((ValueError, OSError), match="hash|IncompleteRead"):
+        with pytest.raises((ValueError, OSError), match=r"hash|IncompleteRead"):
             data.load_images("mnist")
         server.shutdown()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
