@@ -63,8 +63,9 @@ def retry_ratio(server: Running, body: bytes) -> float:
     burst = [Arrival(0.0, TOL, 0) for _ in range(BURST)]
     polls = [Arrival(1.0 + POLL_SECONDS * k, TOL, 0) for k in range(POLLS)]
     outcomes = ask(server, body, [*burst, *polls])
+    # A refusal is known when it comes; an answer was let in when it was asked for.
+    refused_at, said = min((o.latency, o.retry_after) for o in outcomes[:BURST] if o.status == 429)
     asked = list(zip(polls, outcomes[BURST:], strict=True))
-    refused_at, said = next((poll.at, o.retry_after) for poll, o in asked if o.status == 429)
     admitted_at = next(poll.at for poll, o in asked if o.status == 200 and poll.at > refused_at)
     assert said is not None
     return said / (admitted_at - refused_at)

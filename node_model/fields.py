@@ -110,6 +110,40 @@ class TimeMLP(nn.Module):
         f: Tensor = self.layers[-1](torch.cat([time, x], 1))
         return f
 
+    def with_trace(self, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The field and tr(df/dx): one forward pass without autograd.
+
+        The tangent of each axis is pushed through the hidden layers. What the first and the last layer do to an axis
+        does not depend on the point, so it is multiplied into the weights of their neighbours: with two hidden layers
+        that leaves one product, whatever the dimension.
+
+        Shapes: t [lane] or [1], x [lane, dim] -> [lane, dim], [lane].
+        Source: forward-mode differentiation; Griewank & Walther 2008, chapter 3.
+        """
+        time, slopes = t[:, None].expand(x.shape[0], 1), []
+        for layer in self.layers[:-1]:
+            x = torch.tanh(layer(torch.cat([time, x], 1)))
+            slopes.append(1 - x * x)
+        return self.layers[-1](torch.cat([time, x], 1)), self._trace(slopes).expand(x.shape[0])
+
+    def _trace(self, slopes: list[Tensor]) -> Tensor:
+        """The trace where the hidden layers have these slopes. Shapes: each [lane, width] -> [lane] or []."""
+        if not slopes:
+            return _spatial(self.layers[0]).diagonal().sum()
+        first, *between, last = map(_spatial, self.layers)
+        outer = first @ last  # how much of each unit of the last hidden layer comes back to each of the first
+        if len(slopes) == 1:
+            return row_sum(slopes[0] * outer.diagonal())
+        if len(slopes) == 2:
+            return row_sum(slopes[1] * F.linear(slopes[0], between[0] * outer.T))
+        dim, width = len(last), len(between[0])
+        into = (first.T[:, None] * between[0]).flatten(0, 1)
+        tangents = F.linear(slopes[0], into).reshape(-1, dim, width)
+        for slope, weight in zip(slopes[1:-2], between[1:-1], strict=True):
+            tangents = F.linear(tangents * slope[:, None], weight)
+        out = (last.T[:, :, None] * between[-1][:, None]).flatten(1)
+        return row_sum(slopes[-1] * F.linear((tangents * slopes[-2][:, None]).flatten(1), out))
+
     def with_quadratic_form(self, t: Tensor, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """The field and, summed over n vectors v, v . (df/dx) v: one forward pass without autograd.
 

@@ -2,23 +2,24 @@
 
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 
 class DifferentiableField(Protocol):
-    """A field that also gives quadratic forms of its Jacobian; see TimeMLP.with_quadratic_form."""
+    """A field that also gives its Jacobian's trace and quadratic forms; see TimeMLP."""
+
+    def with_trace(self, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]: ...
 
     def with_quadratic_form(self, t: Tensor, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
 def exact_trace(field: DifferentiableField, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The field and tr(df/dx), the sum of the quadratic forms of the unit vectors.
+    """The field and tr(df/dx).
 
     Shapes: t [lane] or [1], x [lane, dim] -> [lane, dim], [lane].
     Source: Chen et al. 2018, theorem 1 (instantaneous change of variables).
     """
-    return field.with_quadratic_form(t, x, torch.eye(x.shape[1], dtype=x.dtype, device=x.device)[:, None])
+    return field.with_trace(t, x)
 
 
 def hutchinson_trace(field: DifferentiableField, t: Tensor, x: Tensor, probe: Tensor) -> tuple[Tensor, Tensor]:

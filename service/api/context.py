@@ -34,7 +34,7 @@ class Context:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.settings = settings
         self.metrics = metrics
-        self.runner = Runner(settings.shards, settings.queue_seconds, metrics.step)
+        self.runner = Runner(settings.shards, settings.queue_seconds, metrics.step, most_seconds=settings.max_seconds)
         self.loaded: Models | None = None
         self.plans: dict[tuple[str, bytes], Plan] = {}
         self.draining = False

@@ -1,32 +1,91 @@
 """Requests that wait for lanes: ordered by due time, bounded in predicted seconds."""
 
 import heapq
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from service.engine.program import ServedProgram
 from service.engine.request import QueueFullError, Request
+from service.engine.speed import Speed
 
 PATIENCE = 4.0
 """K of the due time: how many times its own solo time a request may wait before it goes ahead of newer, shorter ones.
 0 is first come first served, large is shortest first."""
+LOW_WATER = 0.5
+"""Part of the limit down to which waiting falls after a refusal before anyone is let in again: were newcomers to take
+each place as it comes free, no Retry-After could be right."""
+DUE_RESOLUTION = 0.05
+"""Seconds. Work is summed up by due times that are this far apart."""
 
 Key = tuple[str, str]
+
+
+@dataclass
+class _Due:
+    """Requests of a program that are due at about the same time. Units: work in nominal seconds of one shard."""
+
+    count: int = 0
+    work: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What of a request waits. Units: work in nominal seconds of one shard."""
+
+    key: Key
+    slot: int
+    rows: int
+    work: float
+
+
+@dataclass
+class _ProgramWork:
+    """Waiting work of a program, in all and by due time: booked in nominal seconds, told in real ones."""
+
+    speed: Speed
+    work: float = 0.0
+    slots: dict[int, _Due] = field(default_factory=dict)
+
+    def add(self, slot: int, count: int, work: float) -> None:
+        """So many requests and so much work more (or less)."""
+        due = self.slots.setdefault(slot, _Due())
+        due.count += count
+        due.work += work
+        self.work += work
+        if not due.count:
+            del self.slots[slot]
+
+    @property
+    def seconds(self) -> float:
+        """All of it."""
+        return self.speed.pace * self.work
+
+    def seconds_until(self, slot: float) -> float:
+        """What is due no later than a slot."""
+        return self.speed.pace * sum(due.work for at, due in self.slots.items() if at <= slot)
 
 
 class Waiting:
     """The queue. It has no lock of its own: the runner's guards it.
 
+    A request is refused when more than `limit` seconds of work would go before it, so that one large request does not
+    shut out the small ones that overtake it; or when `most` seconds wait in all.
+
     Units: seconds; `seconds` is predicted work of one shard, shared by all of them.
     """
 
-    def __init__(self, shards: int, limit: float, patience: float = PATIENCE) -> None:
+    def __init__(self, shards: int, limit: float, most: float = math.inf, patience: float = PATIENCE) -> None:
         self._shards = shards
         self._limit = limit
+        self._most = most
         self._patience = patience
         self._heaps: dict[Key, list[tuple[float, int, Request]]] = {}
-        self._entries: dict[int, tuple[Key, int, float]] = {}
+        self._entries: dict[int, _Entry] = {}
         self._rows: dict[Key, int] = {}
-        self._work = 0.0
+        self._lanes: dict[Key, dict[int, int]] = {}
+        self._programs: dict[str, _ProgramWork] = {}
+        self._full: set[str] = set()
 
     @property
     def depth(self) -> int:
@@ -36,17 +95,36 @@ class Waiting:
     @property
     def seconds(self) -> float:
         """Predicted seconds until all that waits now would have been taken."""
-        return self._work / self._shards
+        return sum(program.seconds for program in self._programs.values()) / self._shards
 
     def offer(self, request: Request) -> None:
         """Let a request wait. Errors: QueueFullError; a request that finds nothing waiting is always let in."""
-        seconds, own = self.seconds, request.work / self._shards
-        if self._entries and seconds + own > self._limit:
-            raise QueueFullError(seconds, retry_after=min(seconds, seconds + own - self._limit))
+        # Nominal: were it to move with the pace, newcomers would overtake whom they should follow.
         solo = request.work / min(self._shards, len(request.problem))
         request.due = min(request.deadline, request.received + self._patience * solo)
+        self._admit(request)
         heapq.heappush(self._heaps.setdefault(request.key, []), (request.due, request.ticket, request))
         self._note(request, len(request.problem))
+
+    def _admit(self, request: Request) -> None:
+        """Errors: QueueFullError."""
+        program, seconds, low = request.key[0], self.seconds, LOW_WATER * self._limit
+        if seconds <= low:
+            self._full.clear()
+            return
+        if self._ahead(program, math.inf) <= low:
+            self._full.discard(program)
+        ahead = self._ahead(program, _slot(request.due))
+        if ahead > (low if program in self._full else self._limit) or seconds > self._most:
+            self._full.add(program)
+            raise QueueFullError(ahead, retry_after=max(ahead - low, seconds - self._most))
+
+    def _ahead(self, program: str, slot: float) -> float:
+        """Predicted seconds until a row due then is taken: its own program's work due earlier, and meanwhile up to as
+        much of every other program, since they take turns."""
+        own = self._programs[program].seconds_until(slot) if program in self._programs else 0.0
+        others = sum(min(own, other.seconds) for name, other in self._programs.items() if name != program)
+        return (own + others) / self._shards
 
     def drop(self, request: Request) -> None:
         """Forget a request that has ended; its heap entry goes when it comes to the top."""
@@ -63,6 +141,14 @@ class Waiting:
     def rows(self, key: Key) -> int:
         """Rows that wait for lanes of a kind."""
         return self._rows.get(key, 0)
+
+    def note_lanes(self, key: Key, shard: int, lanes: int) -> None:
+        """A shard has so many lanes of a kind; a number that is a turn old does no harm."""
+        self._lanes.setdefault(key, {})[shard] = lanes
+
+    def lanes_elsewhere(self, key: Key, shard: int) -> int:
+        """Lanes of a kind on the other shards."""
+        return sum(lanes for other, lanes in self._lanes.get(key, {}).items() if other != shard)
 
     def take(self, key: Key, most: int, now: float) -> list[tuple[Request, range]]:
         """The next rows for lanes of a kind, earliest due first."""
@@ -87,10 +173,23 @@ class Waiting:
 
     def _note(self, request: Request, rows: int) -> None:
         """So many rows of a request wait from now on."""
-        key, before, work = self._entries.pop(request.ticket, (request.key, 0, 0.0))
-        left = request.work * rows / len(request.problem)
+        before = self._entries.pop(request.ticket, None)
+        if before:
+            self._book(before, -1)
         if rows:
-            self._entries[request.ticket] = key, rows, left
-        self._rows[key] = self._rows.get(key, 0) + rows - before
-        # Sums of differences drift: nothing waiting is no work, exactly.
-        self._work = self._work + left - work if self._entries else 0.0
+            work = request.work * rows / len(request.problem)
+            entry = self._entries[request.ticket] = _Entry(request.key, _slot(request.due), rows, work)
+            if request.key[0] not in self._programs:
+                self._programs[request.key[0]] = _ProgramWork(request.problem.program.speed)
+            self._book(entry, 1)
+
+    def _book(self, entry: _Entry, sign: int) -> None:
+        self._rows[entry.key] = self._rows.get(entry.key, 0) + sign * entry.rows
+        program = self._programs[entry.key[0]]
+        program.add(entry.slot, sign, sign * entry.work)
+        if not program.slots:  # sums of differences drift: nothing waiting is no work, exactly
+            del self._programs[entry.key[0]]
+
+
+def _slot(due: float) -> int:
+    return math.floor(due / DUE_RESOLUTION)

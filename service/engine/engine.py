@@ -62,6 +62,9 @@ class Engine:
         """Answer every request with lanes here and forget the lanes: their backend raised."""
         requests = [request for group in self._groups.values() for request in group.table.requests]
         requests += [request for request, _ in self._entering]
+        with self._lock:
+            for key in self._groups:
+                self._waiting.note_lanes(key, self._shard, 0)
         self._groups, self._entering = {}, []
         for request in requests:
             request.finish(End.FAULT, self._clock(), error)
@@ -71,6 +74,8 @@ class Engine:
             group.evict()
             if not len(group):
                 del self._groups[key]
+                with self._lock:
+                    self._waiting.note_lanes(key, self._shard, 0)
 
     def _next_turn(self, now: float) -> Group | None:
         """Whose turn it is; the waiting rows that enter with it are in `_entering`."""
@@ -83,9 +88,10 @@ class Engine:
             key = self._scheduler.pick(due)
             group = self._groups.get(key) or Group(self._waiting.program(key), key[1], self._clock)
             self._groups[key] = group
-            width = group.table.width
-            rows = entering(self._waiting.rows(key), group.table.free, width, self._shards)
+            elsewhere = self._waiting.lanes_elsewhere(key, self._shard)
+            rows = entering(self._waiting.rows(key), len(group), elsewhere, group.table.width, self._shards)
             self._entering = self._waiting.take(key, rows, now)
+            self._waiting.note_lanes(key, self._shard, len(group) + rows)
         return group
 
     def _report(self, group: Group, lanes: int, seconds: float) -> StepReport:

@@ -29,6 +29,5 @@ class ServedProgram:
         return self.stepper.spec
 
     def work(self, rows: int, method: str, tol: float) -> float:
-        """Predicted seconds of one shard's time for `rows` rows."""
-        nfe = self.cost.nfe_mean(method, tol) or UNCALIBRATED_NFE
-        return rows * (self.speed.start + nfe * self.speed.evaluation(method))
+        """Predicted nominal seconds of one shard's time for `rows` rows; see Speed."""
+        return self.speed.nominal(rows, method, self.cost.nfe_mean(method, tol) or UNCALIBRATED_NFE)

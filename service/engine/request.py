@@ -28,10 +28,10 @@ class End(StrEnum):
 
 
 class QueueFullError(RuntimeError):
-    """More work waits than may; `retry_after` in seconds."""
+    """More work waits ahead of a request than may; `retry_after` in seconds."""
 
     def __init__(self, waiting: float, retry_after: float) -> None:
-        super().__init__(f"{waiting:.1f} s of work are waiting")
+        super().__init__(f"{waiting:.1f} s of work are waiting ahead of it")
         self.waiting = waiting
         self.retry_after = retry_after
 
@@ -59,7 +59,7 @@ class Problem:
 
     @property
     def work(self) -> float:
-        """Predicted seconds of one shard's time."""
+        """Predicted nominal seconds of one shard's time; see Speed."""
         return self.program.work(len(self), self.method, min(self.rtol, self.atol))
 
 
@@ -97,7 +97,7 @@ _tickets = itertools.count()
 class Request:
     """One request, from admission to its end. Its rows may be under way on several shards at once.
 
-    Units: times are those of the engine's clock, seconds; `work` is predicted seconds of one shard.
+    Units: times are those of the engine's clock, seconds; `work` is predicted nominal seconds of one shard.
     """
 
     def __init__(

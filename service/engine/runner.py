@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -27,9 +28,16 @@ JOIN_SECONDS = 1.0
 class Runner:
     """The engine's threads, and the way in and out for coroutines of one event loop."""
 
-    def __init__(self, shards: int, queue_seconds: float, report: Callable[[StepReport], None]) -> None:
+    def __init__(
+        self,
+        shards: int,
+        queue_seconds: float,
+        report: Callable[[StepReport], None],
+        *,
+        most_seconds: float = math.inf,
+    ) -> None:
         self._changed = threading.Condition()
-        self._waiting = Waiting(shards, queue_seconds)
+        self._waiting = Waiting(shards, queue_seconds, most_seconds)
         self._report = report
         self._programs: dict[str, ServedProgram] = {}
         self._open: dict[int, Request] = {}

@@ -66,11 +66,14 @@ class Scheduler:
         self._programs.charge(key[0], seconds)
 
 
-def entering(waiting: int, free: int, width: int, shards: int) -> int:
-    """How many of the waiting rows a shard may take: its share of them, so that idle shards get the others.
+def entering(waiting: int, running: int, elsewhere: int, width: int, shards: int) -> int:
+    """How many waiting rows enter a shard that has `running` lanes of their kind, the others having `elsewhere`.
 
-    Running lanes are joined only once a quarter of the width is free.
+    So many that all shards have equally many lanes; a shard without any takes at least one. Running lanes are joined
+    only once a quarter of the width is free.
     """
-    if free < width and free < REFILL * width:
+    free = width - running
+    if running and free < REFILL * width:
         return 0
-    return min(free, -(-waiting // shards))
+    share = -(-(waiting + running + elsewhere) // shards) - running
+    return max(0, min(waiting, free, share))

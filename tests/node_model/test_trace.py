@@ -27,7 +27,10 @@ def case(dim, hidden, lanes=5):
     return field, torch.rand(lanes, dtype=torch.float64), torch.randn(lanes, dim, dtype=torch.float64)
 
 
-@pytest.mark.parametrize(("dim", "hidden"), [(1, (8,)), (2, (16, 16, 16)), (6, (12, 9)), (3, ())])
+@pytest.mark.parametrize(
+    ("dim", "hidden"),
+    [(3, ()), (1, (8,)), (4, (8,)), (6, (12, 9)), (2, (16, 12, 9)), (5, (7, 11, 6, 8)), (3, (4, 5, 6, 7, 8))],
+)
 def test_exact_trace_is_the_trace_of_autograds_jacobian(dim, hidden):
     field, t, x = case(dim, hidden)
     f, trace = exact_trace(field, t, x)

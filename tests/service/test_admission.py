@@ -47,22 +47,76 @@ def test_a_request_that_finds_nothing_waiting_is_always_let_in():
 
 def test_beyond_the_limit_a_request_is_told_when_there_will_be_room():
     queue = waiting(shards=1, limit=10 * SECONDS_PER_ROW)
-    ask(queue, 8)
+    for _ in range(3):
+        ask(queue, 4)
     with pytest.raises(QueueFullError) as refused:
-        ask(queue, 5)
-    assert refused.value.retry_after == pytest.approx(3 * SECONDS_PER_ROW)
-    assert queue.depth == 1
-    # ... and is right: once that much has been taken it is let in.
-    taken(queue, 3)
-    ask(queue, 5)
-
-
-def test_a_request_larger_than_the_limit_waits_for_an_empty_queue():
-    queue = waiting(shards=1, limit=10 * SECONDS_PER_ROW)
+        ask(queue, 4)
+    assert refused.value.waiting == pytest.approx(12 * SECONDS_PER_ROW)
+    assert refused.value.retry_after == pytest.approx(7 * SECONDS_PER_ROW)
+    # ... and is right: newcomers do not take the room, and once that much has been taken it is let in.
+    taken(queue, 6)
+    with pytest.raises(QueueFullError) as refused:
+        ask(queue, 4)
+    assert refused.value.retry_after == pytest.approx(1 * SECONDS_PER_ROW)
+    taken(queue, 2)
     ask(queue, 4)
+
+
+def test_after_there_was_room_again_the_queue_fills_to_its_limit():
+    queue = waiting(shards=1, limit=10 * SECONDS_PER_ROW)
+    ask(queue, 11)
+    with pytest.raises(QueueFullError):
+        ask(queue, 11)
+    taken(queue)
+    for _ in range(5):
+        ask(queue, 2)
+    assert queue.seconds == pytest.approx(10 * SECONDS_PER_ROW)
+
+
+def test_a_large_request_does_not_shut_out_the_small_ones_that_overtake_it():
+    queue = waiting(shards=1, limit=10 * SECONDS_PER_ROW)
+    ask(queue, 1000)
+    small = [ask(queue, 1) for _ in range(11)]
+    with pytest.raises(QueueFullError):
+        ask(queue, 1)
     with pytest.raises(QueueFullError) as refused:
-        ask(queue, 50)
-    assert refused.value.retry_after == pytest.approx(4 * SECONDS_PER_ROW)
+        ask(queue, 1001)
+    assert refused.value.waiting == pytest.approx(1011 * SECONDS_PER_ROW)
+    assert [owner for owner, _ in taken(queue, 11)] == small
+
+
+def test_a_request_waits_for_other_programs_as_long_as_for_its_own_at_most():
+    queue, other = waiting(shards=1, limit=10 * SECONDS_PER_ROW), program()
+    queue.offer(request(problem(other, [1] * 1000), ended=queue.drop))
+    ask(queue, 6)
+    with pytest.raises(QueueFullError) as refused:
+        ask(queue, 6)
+    assert refused.value.waiting == pytest.approx(12 * SECONDS_PER_ROW)
+
+
+def test_waiting_is_told_at_the_pace_of_the_moment_and_the_order_does_not_move_with_it():
+    queue, slow = waiting(shards=1, limit=100 * SECONDS_PER_ROW), program()
+    asked = [request(problem(slow, [1] * 8), received=0.01 * i, ended=queue.drop) for i in range(7)]
+    for i, one in enumerate(asked[:3]):
+        slow.speed.pace = 4.0 - i
+        queue.offer(one)
+    slow.speed.pace = 5.0
+    assert queue.seconds == pytest.approx(5 * 24 * SECONDS_PER_ROW)
+    with pytest.raises(QueueFullError) as refused:
+        queue.offer(asked[3])
+    assert refused.value.waiting == pytest.approx(queue.seconds)
+    slow.speed.pace = 1.0
+    queue.offer(asked[4])
+    assert [owner for owner, _ in queue.take((slow.key, "bosh3"), 100, now=1.0)] == [*asked[:3], asked[4]]
+
+
+def test_no_more_waits_in_all_than_would_be_in_time():
+    queue = waiting(shards=1, limit=10 * SECONDS_PER_ROW, most=100 * SECONDS_PER_ROW)
+    for rows in (60, 50):
+        ask(queue, rows)
+    with pytest.raises(QueueFullError) as refused:
+        ask(queue, 1)
+    assert refused.value.retry_after == pytest.approx(10 * SECONDS_PER_ROW)
 
 
 def test_short_requests_go_ahead_of_long_ones_that_came_a_little_earlier():

@@ -191,12 +191,13 @@ def test_reports_count_every_evaluation_and_which_were_of_use():
     assert shard.total("rejected") == 0
 
 
-def test_speeds_are_corrected_by_what_steps_take():
+def test_the_pace_follows_what_steps_take_and_predicted_work_does_not():
     shard = Shard(seconds_of=lambda lanes: 5 * ATTEMPT_SECONDS * lanes)
-    before = shard.program.speed.evaluation("bosh3")
-    shard.ask([400])
+    work = shard.program.work(1, "bosh3", 1e-2)
+    shard.ask([4000])
     shard.run()
-    assert shard.program.speed.evaluation("bosh3") == pytest.approx(5 * before, rel=0.01)
+    assert shard.program.speed.pace == pytest.approx(5, rel=0.01)
+    assert shard.program.work(1, "bosh3", 1e-2) == work
 
 
 def test_alone_a_problem_needs_neither_threads_nor_a_queue():

@@ -62,18 +62,32 @@ def test_due_times_of_other_models_do_not_matter_to_whose_turn_it_is():
 
 
 @pytest.mark.parametrize(
-    ("waiting", "free", "width", "shards", "rows"),
+    ("waiting", "running", "elsewhere", "width", "shards", "rows"),
     [
-        (1, 8, 8, 2, 1),
-        (16, 8, 8, 2, 8),
-        (6, 8, 8, 2, 3),
-        (7, 8, 8, 2, 4),
-        (100, 1, 8, 2, 0),
-        (100, 2, 8, 2, 2),
-        (100, 1, 1, 2, 1),
-        (100, 1, 4, 2, 1),
-        (0, 8, 8, 2, 0),
+        (1, 0, 0, 8, 2, 1),
+        (1, 0, 8, 8, 2, 1),
+        (16, 0, 0, 8, 2, 8),
+        (6, 0, 0, 8, 2, 3),
+        (7, 0, 0, 8, 2, 4),
+        (4, 0, 4, 8, 2, 4),  # what the first shard left is the second one's
+        (1000, 0, 500, 1024, 2, 750),
+        (2, 4, 0, 8, 2, 0),  # they are left to a shard that has none
+        (3, 4, 6, 8, 2, 3),
+        (100, 7, 8, 8, 2, 0),
+        (100, 6, 8, 8, 2, 2),
+        (100, 0, 0, 1, 2, 1),
+        (100, 3, 0, 4, 2, 1),
+        (0, 0, 0, 8, 2, 0),
+        (9, 0, 0, 8, 1, 8),
     ],
 )
-def test_a_shard_takes_its_share_once_enough_lanes_are_free(waiting, free, width, shards, rows):
-    assert entering(waiting, free, width, shards) == rows
+def test_a_shard_takes_its_share_once_enough_lanes_are_free(waiting, running, elsewhere, width, shards, rows):
+    assert entering(waiting, running, elsewhere, width, shards) == rows
+
+
+@given(st.lists(st.integers(0, 8), min_size=1, max_size=4), st.integers(0, 100))
+def test_what_waits_enters_while_a_shard_has_room(lanes, waiting):
+    shares = [entering(waiting, own, sum(lanes) - own, 8, len(lanes)) for own in lanes]
+    assert sum(shares) <= sum(8 - own for own in lanes)
+    assert all(share for share, own in zip(shares, lanes, strict=True) if not own and waiting)
+    assert sum(shares) or not waiting or min(lanes) > 6

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.engine.width import LONGEST_STEP, MOST_LANES, NEARLY_BEST, measured_lanes
+from service.engine.width import LONGEST_STEP, MOST_LANES, NEARLY_BEST, TURN_SECONDS, measured_lanes
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ def test_the_width_is_the_least_that_is_nearly_best_and_not_too_long(fixed, per_
 
     lanes = measured_lanes(seconds)
     allowed = [w for w in (2**k for k in range(20)) if w <= MOST_LANES and (w == 1 or seconds(w) <= LONGEST_STEP)]
-    best = min(seconds(w) / w for w in allowed)
+    per_lane = {w: (seconds(w) + TURN_SECONDS) / w for w in allowed}
     assert lanes in allowed
-    assert seconds(lanes) / lanes <= NEARLY_BEST * best
-    assert lanes == 1 or seconds(lanes // 2) / (lanes // 2) > NEARLY_BEST * best
+    assert per_lane[lanes] <= NEARLY_BEST * min(per_lane.values())
+    assert lanes == 1 or per_lane[lanes // 2] > NEARLY_BEST * min(per_lane.values())
