@@ -82,6 +82,12 @@ class Running:
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(prefixes))
 
     @property
+    def cpu_seconds(self) -> float:
+        """Processor time of the process so far."""
+        user, system = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    @property
     def resident_mb(self) -> int:
         """Memory of the process. Units: MiB."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()

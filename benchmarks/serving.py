@@ -10,6 +10,7 @@ Run: python -m benchmarks.serving
 
 import json
 import statistics
+import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,8 @@ from benchmarks.wrk import load
 OUT = Path("docs/benchmarks")
 CLIENTS, WARM_SECONDS, SWEEP_SECONDS, SECONDS, ROUNDS = 64, 2, 8, 10, 3
 MORE_CLIENTS = (64, 128, 256, 512)
+REST_SECONDS = 2
+"""Until what the last clients left behind is gone."""
 
 
 def sweep(specs: Iterable[ServerSpec]) -> list[dict[str, Any]]:
@@ -64,14 +67,19 @@ def compare(specs: list[ServerSpec]) -> dict[str, dict[str, float]]:
 
 
 def many_clients() -> list[dict[str, float]]:
-    """Ours, with more and more clients."""
-    rows = []
+    """Ours, with more and more clients: medians over rounds in which all take turns."""
+    turns: dict[int, list[dict[str, float]]] = {clients: [] for clients in MORE_CLIENTS}
     with running(ours()) as server:
-        for clients in MORE_CLIENTS:
-            found = load(server.url, clients=clients, seconds=SECONDS)
-            rows.append({"clients": clients, **asdict(found)})
-            print(f"{clients} clients: {found}", flush=True)
-    return rows
+        load(server.url, clients=CLIENTS, seconds=WARM_SECONDS)
+        for _ in range(ROUNDS):
+            for clients in MORE_CLIENTS:
+                turns[clients].append(asdict(load(server.url, clients=clients, seconds=SECONDS)))
+                print(f"{clients} clients: {turns[clients][-1]}", flush=True)
+                time.sleep(REST_SECONDS)
+    return [
+        {"clients": clients} | {key: statistics.median(one[key] for one in found) for key in found[0]}
+        for clients, found in turns.items()
+    ]
 
 
 def main() -> None:

@@ -43,9 +43,7 @@ class Settings(BaseSettings):
     max_body_mb: float = Field(default=16, gt=0, description="largest request body, MiB")
     max_items: int = Field(default=20_000, ge=1, description="most items (rows of the solver) in a request")
     max_nfe: int = Field(default=10_000, ge=1, description="most field evaluations an item may use")
-    queue_seconds: float = Field(
-        default=5, gt=0, description="most predicted seconds of work ahead of a request; then 429"
-    )
+    queue_seconds: float = Field(default=5, gt=0, description="most predicted seconds of work ahead of a request")
     max_seconds: float = Field(default=60, gt=0, description="a request that takes longer ends with 504")
     body_seconds: float = Field(default=30, gt=0, description="time in which a body must arrive")
     keep_alive_seconds: int = Field(default=75, ge=0, description="how long an idle connection is kept")

@@ -19,7 +19,7 @@ from service.record import RequestRecord
 
 log = logging.getLogger("odeserve")
 
-WATCH_AFTER = 0.5
+WATCH_AFTER = 1.0
 """Seconds a request must last before somebody looks whether its client is still there."""
 SMALL_BODY = 65536
 """Bytes that may arrive unread without costing the connection."""

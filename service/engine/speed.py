@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-MEMORY_SECONDS = 0.2
+MEMORY_SECONDS = 1.0
 """How much work the pace looks back on."""
 
 
