@@ -194,7 +194,7 @@ def test_reports_count_every_evaluation_and_which_were_of_use():
 def test_the_pace_follows_what_steps_take_and_predicted_work_does_not():
     shard = Shard(seconds_of=lambda lanes: 5 * ATTEMPT_SECONDS * lanes)
     work = shard.program.work(1, "bosh3", 1e-2)
-    shard.ask([4000])
+    shard.ask([12_000])
     shard.run()
     assert shard.program.speed.pace == pytest.approx(5, rel=0.01)
     assert shard.program.work(1, "bosh3", 1e-2) == work
