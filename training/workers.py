@@ -64,6 +64,9 @@ def started_workers(device: str) -> Iterator[Workers]:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group("nccl" if cuda else "gloo")
     try:
-        yield Workers(distributed.get_rank(), distributed.get_world_size())
+        workers = Workers(distributed.get_rank(), distributed.get_world_size())
+        yield workers
+        # Whoever leaves while others still talk to it may be aborted by its own communication thread.
+        workers.wait()
     finally:
         distributed.destroy_process_group()
