@@ -70,7 +70,7 @@ class CNF(nn.Module):
 
         Shapes: points, probe [lane, dim] -> [lane].
         """
-        x1, log_jacobian = self._into_flow(points)
+        x1, log_jacobian = self.into_flow(points)
         times = torch.tensor([1.0, 0.0], dtype=torch.float64, device=points.device)
         field = _JointTraceField(self.field, probe)
         x0, log_det = integrate(field, (x1, x1.new_zeros(len(x1))), times)
@@ -79,11 +79,18 @@ class CNF(nn.Module):
 
     def sample(self, base: Tensor, integrate: Integrate) -> Tensor:
         """Points of the density from standard normal draws. Shapes: base [lane, dim] -> [lane, dim]."""
-        times = torch.tensor([0.0, 1.0], dtype=torch.float64, device=base.device)
-        return self._out_of_flow(integrate(_JointField(self.field), base, times)[-1])
+        return self.path(base, integrate, torch.tensor([0.0, 1.0], dtype=torch.float64, device=base.device))[-1]
 
-    def _into_flow(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Standardised and warped points, and the warp's log-determinant less its constant."""
+    def path(self, base: Tensor, integrate: Integrate, times: Tensor) -> Tensor:
+        """Where the draws are at `times`, which begin at 0, as points of the input. Shapes: -> [time, lane, dim]."""
+        states = integrate(_JointField(self.field), base, times)
+        return torch.stack([self._out_of_flow(state) for state in states])
+
+    def into_flow(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Standardised and warped points, the states at t = 1, and the warp's log-determinant less its constant.
+
+        Shapes: [lane, dim] -> [lane, dim], [lane].
+        """
         z = (points - points.new_tensor(self.config.mean)) / points.new_tensor(self.config.std)
         return self.config.warp.forward(z) if self.config.warp else (z, torch.zeros_like(z[:, 0]))
 
@@ -211,7 +218,7 @@ class _IntoFlow(nn.Module):
         self.model = model
 
     def forward(self, points: Tensor) -> Tensor:
-        x, log_jacobian = self.model._into_flow(points)
+        x, log_jacobian = self.model.into_flow(points)
         return torch.cat([x, log_jacobian[:, None]], 1)
 
 

@@ -11,7 +11,7 @@ from node_model.manifest import Manifest, PartSpec, ProgramSpec, Provenance, Tol
 from node_model.odenet import ODENet
 from node_model.program import Program
 from training.config import BASELINES, RunConfig
-from training.loop import CONFIG, progress_of
+from training.run_directory import CONFIG, progress_of
 from training.runs import trained_task
 from training.tasks import ClassifyTask
 
@@ -35,9 +35,9 @@ COMMON_OPTIONS = (
 )
 """Settings that every training command has as an option."""
 OWN_OPTIONS = {
-    "odenet": ("channels", "activation", "regularize", "regularize_weight", "augment"),
-    "baseline": ("channels", "layers", "augment"),
-    "cnf": ("hidden", "warp", "trace"),
+    "odenet": ("channels", "activation", "regularize", "regularize_weight", "augment", "precision"),
+    "baseline": ("channels", "layers", "augment", "precision"),
+    "cnf": ("hidden", "warp", "trace", "objective", "start_from"),
 }
 """And those of one command."""
 

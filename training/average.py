@@ -15,7 +15,12 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._decay = decay
-        self.weights: dict[str, Tensor] = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        self.weights: dict[str, Tensor] = {}
+        self.restart(model)
+
+    def restart(self, model: nn.Module) -> None:
+        """Begin with the weights of now."""
+        self.weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
 
     def update(self, model: nn.Module, step: int) -> None:
         """Take in the weights after a step, counted from 0."""

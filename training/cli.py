@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from node_model.errors import SolveFailedError
 from node_model.manifest import Manifest
 from training.config import BASELINES, RunConfig
 
@@ -27,7 +28,7 @@ def _one_line_errors() -> Iterator[None]:
     """What a user can put right is said in a line; anything else keeps its traceback."""
     try:
         yield
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, SolveFailedError) as error:
         raise SystemExit(f"odetrain: {error}") from error
 
 
@@ -55,12 +56,16 @@ def calibration_tables(manifest: Manifest) -> Iterator[Table]:
 
 def _run(config: RunConfig, name: str, data_dir: Path | None, resume: bool) -> None:
     # torch takes a second to import, which --help should not wait for
-    from training.loop import runs_root, train
+    from training.loop import train
+    from training.run_directory import runs_root
     from training.runs import build_task
+    from training.workers import started_workers
 
-    with _one_line_errors():
+    with _one_line_errors(), started_workers(config.device) as workers:
         run = runs_root() / name
-        scores = train(build_task(config, data_dir), config, run, resume=resume)
+        scores = train(build_task(config, data_dir, workers), config, run, resume=resume, workers=workers)
+    if not workers.first:
+        return
     typer.echo(f"{run}: " + ", ".join(f"{key} {value:.4g}" for key, value in scores.items()))
     typer.echo(f"next: odetrain export {run} --name {name}")
 
@@ -74,6 +79,7 @@ Method = Annotated[str, typer.Option(help="Runge-Kutta method of both solves.")]
 Tol = Annotated[float, typer.Option(help="rtol and atol of both solves.")]
 LastEpochs = Annotated[int, typer.Option(min=0, help="Epochs at the end with --last-method and --last-tol.")]
 Augment = Annotated[str, typer.Option(help="shift, or affine: also turned, scaled and sheared a little.")]
+Precision = Annotated[str, typer.Option(help="float32, or bfloat16: the networks under autocast.")]
 Threads = Annotated[int, typer.Option(min=1)]
 
 
@@ -95,6 +101,7 @@ def odenet(
     last_epochs: LastEpochs = 0,
     last_method: Method = "dopri5",
     last_tol: Tol = 1e-3,
+    precision: Precision = "float32",
     seed: int = 0,
     threads: Threads = 2,
     device: str = "cpu",
@@ -124,6 +131,7 @@ def odenet(
             activation=activation,
             regularize=regularize,
             regularize_weight=regularize_weight,
+            precision=precision,
             threads=threads,
             device=device,
         )
@@ -147,6 +155,7 @@ def baseline(
     last_epochs: LastEpochs = 0,
     last_method: Method = "dopri5",
     last_tol: Tol = 1e-3,
+    precision: Precision = "float32",
     seed: int = 0,
     threads: Threads = 2,
     device: str = "cpu",
@@ -176,6 +185,7 @@ def baseline(
             augment=augment,
             channels=channels,
             layers=layers,
+            precision=precision,
             threads=threads,
             device=device,
         )
@@ -195,6 +205,10 @@ def cnf(
     hidden: Annotated[str, typer.Option(help="Widths of the hidden layers.")] = "64,64,64",
     warp: Annotated[bool, typer.Option("--warp", help="Draw heavy tails in before the flow; for tables.")] = False,
     trace: Annotated[str, typer.Option(help="Of the training loss: exact or hutchinson.")] = "exact",
+    objective: Annotated[
+        str, typer.Option(help="likelihood, or flow-matching: no solves, a hundred times cheaper, not quite as exact.")
+    ] = "likelihood",
+    start_from: Annotated[str, typer.Option(help="A run whose weights are the first, by its name.")] = "",
     method: Method = "dopri5",
     tol: Tol = 1e-4,
     last_epochs: LastEpochs = 0,
@@ -221,6 +235,8 @@ def cnf(
             average=average,
             warp=warp,
             trace=trace,
+            objective=objective,
+            start_from=start_from,
             method=method,
             tol=tol,
             last_epochs=last_epochs,
@@ -302,3 +318,38 @@ def evaluate(
                 record(artifact, scores, one, method)
     if failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def study(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories, for instance runs/odenet-mnist.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Measure finished runs on their test sets and write a record of each into docs/runs/.
+
+    Example: odetrain study runs/odenet-mnist
+    """
+    from training.studies import study as measure
+
+    with _one_line_errors():
+        for run in runs:
+            typer.echo(f"{measure(run, data_dir)}: written")
+    typer.echo("next: odetrain report")
+
+
+@app.command()
+def report(
+    records: Annotated[Path, typer.Option(help="Folder of records.")] = Path("docs/runs"),
+    out: Annotated[Path, typer.Option(help="The page; its pictures go into a folder beside it.")] = Path(
+        "docs/paper.md"
+    ),
+) -> None:
+    """Write the page with every table and picture, from the records of runs alone.
+
+    Example: odetrain report
+    """
+    from training.report import write_report
+
+    with _one_line_errors():
+        write_report(records, out)
+    typer.echo(f"{out}: written")

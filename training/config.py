@@ -35,7 +35,10 @@ class RunConfig:
     hidden: tuple[int, ...] = (64, 64, 64)  # cnf
     warp: bool = False  # cnf: whether heavy tails are drawn in before the flow
     trace: str = "exact"  # cnf: of the training loss
+    objective: str = "likelihood"  # cnf: or flow-matching, which solves nothing
+    start_from: str = ""  # cnf: name of a run whose weights are the first
     layers: int = 8  # planar
+    precision: str = "float32"  # classifiers: of the networks, under autocast; states and times keep theirs
     threads: int = 2
     device: str = "cpu"
 
@@ -45,6 +48,8 @@ class RunConfig:
             ("augment", ("shift", "affine")),
             ("regularize", REGULARISERS),
             ("trace", ("exact", "hutchinson")),
+            ("objective", ("likelihood", "flow-matching")),
+            ("precision", ("float32", "bfloat16")),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: expected one of {', '.join(known)}; got {getattr(self, name)!r}")

@@ -47,6 +47,21 @@ class Counted(nn.Module):
         return self.func(t, y)
 
 
+class Autocast(nn.Module):
+    """A field whose network computes in bfloat16, in the backward solve as well; its value has the state's type."""
+
+    def __init__(self, func: nn.Module) -> None:
+        super().__init__()
+        self.func = func
+
+    def forward(self, t: Tensor, y: Tensor) -> Tensor:
+        """func(t, y)."""
+        # No cache: a cast made without gradients in the forward solve would be taken for one with them.
+        with torch.autocast(y.device.type, torch.bfloat16, cache_enabled=False):
+            f: Tensor = self.func(t, y)
+        return f.to(y.dtype)
+
+
 class TrainingSolve:
     """A joint solve at the method and tolerance of one epoch, the same both ways, evaluations counted.
 

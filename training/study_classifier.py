@@ -15,14 +15,15 @@ from torch import Tensor, nn
 
 from node_model.adjoint import odeint, odeint_adjoint
 from node_model.odenet import ODENet, ScalarTime
+from node_model.program import Program
 from node_model.solvers import solve_ivp
 from node_model.status import Status
 from training.config import RunConfig
 from training.data import ImageSet
 from training.evaluate import wilson_interval
 from training.kept import KeptBytes
-from training.loop import CONFIG, LOG
 from training.records import history, rounded
+from training.run_directory import CONFIG, LOG
 from training.runs import trained_task
 from training.solves import Counted, EvaluationCount
 from training.tasks import ClassifyTask
@@ -32,6 +33,7 @@ TABLE_TOL = 1e-3
 LADDER = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 EULER_STEPS = (1, 2, 4, 8, 16, 32)
 SERVED_ITEMS = 1_000
+SERVED_METHODS, SERVED_LADDER, REFERENCE_TOL = ("bosh3", "dopri5"), (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 1e-4), 1e-6
 BATCH, REPEATS = 128, 3
 TIMES = torch.tensor([0.0, 1.0], dtype=torch.float64)
 
@@ -49,7 +51,10 @@ def study_classifier(run: Path, data_dir: Path | None, ladder: tuple[float, ...]
         "family": config.family,
         "data": config.data,
         "epochs": config.epochs,
+        "last_epochs": config.last_epochs,
+        "solvers": [f"{method} {tol:g}" for method, tol in _solvers(config)],
         "regularize": config.regularize,
+        "regularize_weight": config.regularize_weight,
         "activation": config.activation,
         "parameters": sum(p.numel() for p in task.model.parameters()),
         "history": history(run / LOG),
@@ -64,6 +69,10 @@ def study_classifier(run: Path, data_dir: Path | None, ladder: tuple[float, ...]
         "test": _errors(logits, task.data),
         "gradient": _gradient(lambda: model(images), labels, model),
     }
+
+
+def _solvers(config: RunConfig) -> list[tuple[str, float]]:
+    return [config.solver_at(0), config.solver_at(config.epochs - 1)]
 
 
 def _in_batches(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
@@ -169,29 +178,37 @@ class _Solved:
 
     def _serving(self) -> list[dict[str, Any]]:
         """Held-back images, each with its own steps: cost and error of the methods that are exported."""
-        (program,) = self._model.programs()
-        images = torch.from_numpy(self._data.held_images[-SERVED_ITEMS:])
         labels = torch.from_numpy(self._data.held_labels[-SERVED_ITEMS:])
-        y0 = _in_batches(program.encode, images)
+        (program,) = self._model.programs()
+        y0 = _in_batches(program.encode, torch.from_numpy(self._data.held_images[-SERVED_ITEMS:]))
+        reference, _, _ = _lanes(program, y0, METHOD, REFERENCE_TOL)
         rows = []
-        for method in ("bosh3", METHOD):
-            for tol in (1e-1, 1e-2, 1e-3, 1e-4):
-                with torch.no_grad():
-                    solved = [
-                        solve_ivp(program.field, part, 0.0, [1.0], rtol=tol, atol=tol, method=method, dt0=1.0)
-                        for part in y0.split(250)
-                    ]
-                    logits = torch.cat([program.decode(one.ys[-1])[0] for one in solved])
+        for method in SERVED_METHODS:
+            for tol in track(SERVED_LADDER, f"{method}, lane by lane"):
+                logits, nfe, failed = _lanes(program, y0, method, tol)
                 rows.append(
                     {
                         "method": method,
                         "tol": tol,
-                        "nfe": rounded(float(torch.cat([one.nfe for one in solved]).double().mean())),
+                        "nfe": rounded(nfe),
                         "error": float((logits.argmax(-1) != labels).double().mean()),
-                        "failed": sum(int((one.status != Status.OK).sum()) for one in solved),
+                        "logit_error_rms": _rms_of_largest(logits - reference),
+                        "failed": failed,
                     }
                 )
         return rows
+
+
+def _lanes(program: Program, y0: Tensor, method: str, tol: float) -> tuple[Tensor, float, int]:
+    """Logits, mean NFE and failures of a solve in which every image takes its own steps."""
+    with torch.no_grad():
+        solved = [
+            solve_ivp(program.field, part, 0.0, [1.0], rtol=tol, atol=tol, method=method, dt0=1.0)
+            for part in y0.split(250)
+        ]
+        logits = torch.cat([program.decode(one.ys[-1])[0] for one in solved])
+    nfe = float(torch.cat([one.nfe for one in solved]).double().mean())
+    return logits, nfe, sum(int((one.status != Status.OK).sum()) for one in solved)
 
 
 def _rms_of_largest(difference: Tensor) -> float:

@@ -1,6 +1,6 @@
 """What the training loop needs to know of a model family: its model, its batches, its loss, its held-out score."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,9 +14,11 @@ from training.augment import augmented
 from training.baselines import MLP, ResNet
 from training.config import RunConfig
 from training.data import ImageSet, PointSet, generator
+from training.flow_matching import flow_matching_loss
 from training.planar import PlanarFlow
-from training.solves import EvaluationCount, TrainingSolve
+from training.solves import Autocast, EvaluationCount, TrainingSolve
 from training.warp_fit import fitted_warp
+from training.workers import Workers
 
 CLASSIFIER_MODELS: dict[str, type[ODENet | ResNet | MLP]] = {
     "odenet": ODENet,
@@ -38,7 +40,7 @@ class Task(Protocol):
         ...
 
     def loss(self, step: int) -> Tensor:
-        """Loss of the batch of one step, differentiable; the batch is a function of the seed and the step alone."""
+        """Loss of this process's share of a step's batch, differentiable; a function of the seed and the step alone."""
         ...
 
     def held_out(self, step: int) -> dict[str, float]:
@@ -52,6 +54,7 @@ class ClassifyTask:
 
     config: RunConfig
     data: ImageSet
+    workers: Workers = field(default_factory=Workers)
 
     def __post_init__(self) -> None:
         size = self.data.train_images.shape[-1]
@@ -76,12 +79,22 @@ class ClassifyTask:
         order = generator(self.config.seed, 1, epoch).permutation(len(self.data.train_images))
         rows = order[within * self.config.batch_size :][: self.config.batch_size]
         moved = augmented(self.data.train_images[rows], generator(self.config.seed, 2, step), self.config.augment)
-        images, labels = self._tensor(moved), self._tensor(self.data.train_labels[rows])
+        images = self._tensor(self.workers.share(moved))
+        labels = self._tensor(self.workers.share(self.data.train_labels[rows]))
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+            logits, penalty = self._logits(images, epoch, step)
+        return nn.functional.cross_entropy(logits.float(), labels) + penalty
+
+    def _logits(self, images: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """Logits, and what the regulariser adds to the loss."""
         if not isinstance(self.model, ODENet):
-            return nn.functional.cross_entropy(self.model(images), labels)
+            return self.model(images), images.new_zeros(())
         solve = TrainingSolve(self.config, epoch, self.evaluations)
-        y1, penalty = solve.penalised(ScalarTime(self.model.field), self.model.features(images), step)
-        return nn.functional.cross_entropy(self.model.head(y1), labels) + penalty
+        field: nn.Module = ScalarTime(self.model.field)
+        if self.config.precision == "bfloat16":
+            field = Autocast(field)
+        y1, penalty = solve.penalised(field, self.model.features(images).float(), step)
+        return self.model.head(y1), penalty
 
     def held_out(self, step: int) -> dict[str, float]:
         """Share of wrong labels and mean cross-entropy."""
@@ -105,6 +118,7 @@ class DensityTask:
 
     config: RunConfig
     data: PointSet
+    workers: Workers = field(default_factory=Workers)
 
     def __post_init__(self) -> None:
         shape = CNFConfig(mean=self.data.mean, std=self.data.std, hidden=self.config.hidden, warp=self._warp())
@@ -115,12 +129,16 @@ class DensityTask:
         self.steps_per_epoch = max(1, rows // self.config.batch_size)
 
     def loss(self, step: int) -> Tensor:
-        """Mean negative log-likelihood of the step's points."""
+        """Mean negative log-likelihood of the step's points, or how far the field is from their paths."""
         points = self.data.batch(self.config.seed, step, self.config.batch_size)
+        if self.config.objective == "flow-matching" and isinstance(self.model, CNF):
+            rng = generator(self.config.seed, 11, step, self.workers.rank)
+            return flow_matching_loss(self.model, self._tensor(self.workers.share(points)), rng)
         probe = None
         if self.config.trace == "hutchinson":
-            probe = self._tensor(np.sign(generator(self.config.seed, 9, step).standard_normal(points.shape)))
-        return self._nll(points, step, probe)
+            drawn = np.sign(generator(self.config.seed, 9, step).standard_normal(points.shape))
+            probe = self._tensor(self.workers.share(drawn))
+        return self._nll(self.workers.share(points), step, probe)
 
     def held_out(self, step: int) -> dict[str, float]:
         """Mean negative log-likelihood, with the exact trace."""

@@ -192,7 +192,8 @@ def test_a_step_agrees_with_torch(exported, rng):
     for name in ("y", "f"):
         assert_near(found[name][decided], expected[name][torch.from_numpy(decided)])
     np.testing.assert_array_equal(found["t"][decided], expected["t"].numpy()[decided])
-    large = expected["ratio"].numpy() > 1e-2
+    # Rounding of float32 at a tolerance of 1e-4 is a ratio of up to 1e-3.
+    large = expected["ratio"].numpy() > (1e-2 if double else 0.05)
     # Constants rounded to float32 on export would show here: their sums are then off by more than 1e-8.
     rtol = 1e-6 if double else 0.02
     np.testing.assert_allclose(found["ratio"][large], expected["ratio"].numpy()[large], rtol=rtol)
@@ -312,6 +313,8 @@ def test_a_row_is_the_same_bits_in_a_batch_of_any_width_and_at_any_place(exporte
 def test_a_solve_over_the_graphs_is_the_library_solve(exported, rng):
     lanes = lanes_for(exported, rng, 6)
     lanes["rtol"], lanes["atol"] = (10.0 ** -np.array([1, 2, 3, 4, 4, 4]) for _ in range(2))
+    # The error of a very short first step is rounding alone in float32, and so would be the length of the second.
+    lanes["dt"] = 10 ** rng.uniform(-1, 0, 6)
     found, _ = exported.host.solve(exported.method, **lanes)
     program = exported.program
     with torch.no_grad():
@@ -328,8 +331,8 @@ def test_a_solve_over_the_graphs_is_the_library_solve(exported, rng):
             dt0=torch.from_numpy(lanes["dt"]),
         )
     assert solution.status.tolist() == found["status"].tolist() == [Status.OK] * 6
-    # Rounding may tip a decision that hangs on the last digits of float32; an attempt more or less is then possible.
-    slack = 0 if exported.dtype == torch.float64 else 2 * ADAPTIVE[exported.method].nfe_attempt
+    # Rounding may tip a decision that hangs on the last digits of float32, and a rejection may bring another.
+    slack = 0 if exported.dtype == torch.float64 else 3 * ADAPTIVE[exported.method].nfe_attempt
     assert (np.abs(solution.nfe.numpy() - found["nfe"]) <= slack).all()
     difference = np.abs(solution.ys[-1].numpy() - found["y"]).max(1)
     assert (difference <= (1e-4 + 100 * lanes["atol"] if slack else 1e-9)).all()

@@ -34,6 +34,7 @@ COMMON = {
     "device": st.sampled_from(["cpu", "cuda", "cuda:1"]),
 }
 augment = st.sampled_from(["shift", "affine"])
+precision = st.sampled_from(["float32", "bfloat16"])
 OWN = {
     "odenet": {
         "channels": st.integers(1, 512),
@@ -41,12 +42,20 @@ OWN = {
         "regularize": st.sampled_from(REGULARISERS),
         "regularize_weight": positive,
         "augment": augment,
+        "precision": precision,
     },
-    "baseline": {"channels": st.integers(1, 512), "layers": st.integers(1, 64), "augment": augment},
+    "baseline": {
+        "channels": st.integers(1, 512),
+        "layers": st.integers(1, 64),
+        "augment": augment,
+        "precision": precision,
+    },
     "cnf": {
         "hidden": st.lists(st.integers(1, 512), min_size=1, max_size=5).map(tuple),
         "warp": st.booleans(),
         "trace": st.sampled_from(["exact", "hutchinson"]),
+        "objective": st.sampled_from(["likelihood", "flow-matching"]),
+        "start_from": st.sampled_from(["", "cnf-two-moons", "a run"]),
     },
 }
 configs = st.one_of(

@@ -1,0 +1,104 @@
+"""From runs to the page: what `odetrain study` records is what `odetrain report` shows, and nothing else."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from training import cli
+from training.report import write_report
+from training.study_classifier import LADDER, study_classifier
+
+SMALL = "--epochs 1 --batch-size 64 --threads 1 --data"
+
+
+def odetrain(words):
+    result = CliRunner().invoke(cli.app, words.split())
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """The page of tiny runs, which are recorded under the names of the real ones."""
+    root = tmp_path_factory.mktemp("paper")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.setenv("ODETRAIN_RUNS", str(root / "runs"))
+        for name, words in (
+            ("odenet-mnist-plain", f"odenet {SMALL} digits --channels 8"),
+            ("mlp-mnist", f"baseline mlp {SMALL} digits"),
+            ("compare-kinetic", f"odenet {SMALL} digits --channels 8 --regularize kinetic"),
+            ("cnf-pinwheel", "cnf --data pinwheel --epochs 1 --batch-size 5000 --hidden 16,16 --threads 1"),
+            ("planar-pinwheel", "baseline planar --data pinwheel --epochs 1 --batch-size 5000 --layers 2 --threads 1"),
+        ):
+            odetrain(f"{words} --name {name}")
+        said = odetrain("study " + " ".join(str(path) for path in sorted((root / "runs").iterdir())))
+        assert "next: odetrain report" in said
+        for path in (root / "docs" / "runs").glob("*.json"):
+            record = json.loads(path.read_text())
+            if record["metrics"]["data"] == "digits":
+                record["metrics"]["data"] = "mnist"
+                path.write_text(json.dumps(record))
+        assert "docs/paper.md: written" in odetrain("report")
+    return root / "docs" / "paper.md"
+
+
+def records(page):
+    return {path.stem: json.loads(path.read_text())["metrics"] for path in (page.parent / "runs").glob("*.json")}
+
+
+def test_every_section_is_there_and_its_figures_are_those_of_the_records(page):
+    text, known = page.read_text(), records(page)
+    for heading in ("Table 1", "Memory", "Figure 3", "Euler", "for serving", "planar", "Records"):
+        assert heading in text
+    error = known["mlp-mnist"]["test"]["error"]
+    assert re.search(rf"\| mlp-mnist \| 1-layer MLP \| {100 * error:.2f} %", text)
+    flow = known["cnf-pinwheel"]
+    assert f"{-flow['test']['log_density']:.3f} (+{-flow['test']['log_density'] - flow['entropy']:.3f})" in text
+    assert "odetrain baseline mlp --data digits --epochs 1" in text
+
+
+def test_every_picture_exists_and_none_is_left_over(page):
+    linked = set(re.findall(r"\]\((paper/[^)]+)\)", page.read_text()))
+    assert linked == {f"paper/{path.name}" for path in (page.parent / "paper").iterdir()}
+    assert all((page.parent / link).stat().st_size > 5_000 for link in linked)
+
+
+def test_the_report_says_the_same_again(page, tmp_path):
+    write_report(page.parent / "runs", tmp_path / "paper.md")
+    assert (tmp_path / "paper.md").read_text() == page.read_text()
+
+
+def test_the_adjoint_keeps_the_same_at_every_tolerance_and_the_solvers_steps_do_not(page):
+    rows = records(page)["odenet-mnist-plain"]["tolerances"]
+    assert [row["tol"] for row in rows] == list(LADDER)
+    adjoint = [row["adjoint"]["solve_bytes_kept"] for row in rows]
+    through = [row["through"]["solve_bytes_kept"] for row in rows]
+    assert max(adjoint) <= 1.05 * min(adjoint)
+    assert through[-1] > 2 * through[0] > 2 * adjoint[0]
+    assert all(row["adjoint"]["nfe_forward"] == row["through"]["nfe_forward"] for row in rows)
+    assert all(row["through"]["nfe_backward"] == 0 for row in rows)
+
+
+def test_the_grid_of_a_density_sums_to_one(page):
+    grid = records(page)["cnf-pinwheel"]["grid"]
+    cell = (2 * grid["reach"] / len(grid["density"])) ** 2
+    assert sum(map(sum, grid["density"])) * cell == pytest.approx(1, abs=0.1)
+    path = records(page)["cnf-pinwheel"]["path"]
+    assert [state["t"] for state in path] == [0, 0.25, 0.5, 0.75, 1]
+
+
+def test_a_record_that_is_none_is_named(tmp_path):
+    (tmp_path / "odd.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"odd.json: has no command"):
+        write_report(tmp_path, tmp_path / "paper.md")
+    with pytest.raises(ValueError, match="make some with odetrain study"):
+        write_report(tmp_path / "empty", tmp_path / "paper.md")
+
+
+def test_a_study_of_a_density_is_no_classifiers(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        study_classifier(Path(tmp_path), None)
