@@ -36,7 +36,8 @@ def test_draws_have_the_dtype_and_distribution_of_the_spec(rng):
     seed = int(rng.integers(2**62))
     normal, signs = draw_items(NORMAL, seed, 4_000), draw_items(SIGNS, seed, 4_000)
     assert (normal.dtype, signs.dtype) == (np.float32, np.float64)
-    assert stats.kstest(normal.ravel(), "norm").pvalue > 1e-4
+    # Seeds are fresh: chance breaks this bound once in ten million runs, another distribution at once.
+    assert stats.kstest(normal.ravel().astype(np.float64), "norm").pvalue > 1e-7
     assert set(np.unique(signs)) == {-1.0, 1.0}
     assert abs(signs.mean()) < 5 / np.sqrt(signs.size)
 
