@@ -21,7 +21,7 @@ class CostTable:
     def __init__(self, spec: ProgramSpec) -> None:
         self._spec = spec
         # The same few tolerances come again and again, and each would be looked up several times a request.
-        for name in ("first_dt", "nfe_mean", "nfe_p99", "error_p99", "margin_error_p99", "cheapest_method"):
+        for name in ("first_dt", "nfe_mean", "nfe_p99", "error_p99", "margin_error_p99", "cheapest_method", "ladder"):
             setattr(self, name, lru_cache(maxsize=4096)(getattr(self, name)))
         cells = spec.calibration.rows if spec.calibration else ()
         self._rows: dict[str, Sequence[CalibrationRow]] = {
@@ -33,6 +33,11 @@ class CostTable:
     def unit(self) -> str | None:
         """Unit of the errors; None without calibration."""
         return self._spec.calibration.unit if self._spec.calibration else None
+
+    def ladder(self, tightest: float, loosest: float) -> tuple[float, ...]:
+        """Calibrated tolerances within two limits, loosest first."""
+        measured = {row.tol for rows in self._rows.values() for row in rows if tightest <= row.tol <= loosest}
+        return tuple(sorted(measured, reverse=True))
 
     def first_dt(self, method: str, tol: float) -> float:
         """Magnitude of the first attempt: from the row at `tol`, or the next tighter one. Units: the field's time."""

@@ -1,10 +1,11 @@
 """A program as the engine serves it: its stepper, what a solve costs, and how wide and fast its steps are here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from node_model.manifest import ProgramSpec
 from service.engine.cost import CostTable
+from service.engine.promise import Promise
 from service.engine.speed import Speed
 from service.engine.stepper import Stepper
 
@@ -22,6 +23,7 @@ class ServedProgram:
     cost: CostTable
     speed: Speed
     lanes: Mapping[str, int]
+    promise: Promise = field(default_factory=Promise)
 
     @property
     def spec(self) -> ProgramSpec:
@@ -30,4 +32,12 @@ class ServedProgram:
 
     def work(self, rows: int, method: str, tol: float) -> float:
         """Predicted nominal seconds of one shard's time for `rows` rows; see Speed."""
-        return self.speed.nominal(rows, method, self.cost.nfe_mean(method, tol) or UNCALIBRATED_NFE)
+        return self.speed.nominal(rows, method, self.nfe(method, tol))
+
+    def nfe(self, method: str, tol: float) -> float:
+        """Expected evaluations of a row."""
+        return self.cost.nfe_mean(method, tol) or UNCALIBRATED_NFE
+
+    def nfe_p99(self, method: str, tol: float) -> float:
+        """Evaluations that 99 % of rows stay within."""
+        return self.cost.nfe_p99(method, tol) or UNCALIBRATED_NFE

@@ -6,9 +6,10 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from service.engine.admission import Waiting
+from service.engine.choice import choose
 from service.engine.engine import Engine
 from service.engine.program import ServedProgram
 from service.engine.request import End, Problem, Request
@@ -38,6 +39,7 @@ class Runner:
     ) -> None:
         self._changed = threading.Condition()
         self._waiting = Waiting(shards, queue_seconds, most_seconds)
+        self._queue_seconds = queue_seconds
         self._report = report
         self._programs: dict[str, ServedProgram] = {}
         self._open: dict[int, Request] = {}
@@ -68,31 +70,60 @@ class Runner:
         for program in programs:
             self._programs.pop(program.key, None)
 
-    async def solve(self, problem: Problem, *, received: float, deadline: float) -> Request:
+    async def solve(
+        self, problems: Sequence[Problem], *, received: float, deadline: float, strict: bool = False
+    ) -> Request:
         """The request once it has ended, however it did. Units: time.perf_counter().
 
-        A caller that is cancelled leaves: its rows are dropped and its lanes freed at their next step.
+        `problems` are the ways to solve it that the caller allows, tightest first; `strict`: the deadline is the
+        caller's, and must be likely to hold. A caller that is cancelled leaves: its rows are dropped and its lanes
+        freed at their next step.
 
-        Errors: QueueFullError when too much work waits; KeyError for a program that is not there (any more).
+        Errors: UnreachableDeadlineError; QueueFullError when too much work waits; KeyError for a program that is not
+            there (any more).
         """
-        if problem.program.key not in self._programs:
-            raise KeyError(problem.program.key)
+        key = problems[0].program.key
+        if key not in self._programs:
+            raise KeyError(key)
         loop = asyncio.get_running_loop()
-        request = Request(problem, received=received, deadline=deadline, ended=self._on_end)
         with self._changed:
-            self._waiting.offer(request)
-            self._open[request.ticket] = request
+            request = self._admitted(problems, received, deadline, strict)
             future: asyncio.Future[Request] = loop.create_future()
             self._futures[request.ticket] = future
-            self._changed.notify(min(len(problem), len(self._engines)))
+            self._changed.notify(min(len(request.problem), len(self._engines)))
         timer = loop.call_later(max(0.0, deadline - time.perf_counter()), self._on_deadline, request)
         try:
-            return await future
+            await future
         except asyncio.CancelledError:
             request.finish(End.CANCELLED, time.perf_counter())
             raise
         finally:
             timer.cancel()
+        self._learn(request)
+        return request
+
+    def _admitted(self, problems: Sequence[Problem], received: float, deadline: float, strict: bool) -> Request:
+        """A request that now waits, with the tolerance that was chosen for it."""
+        now = time.perf_counter()
+        problem, forecast = choose(
+            problems,
+            lambda problem: self._waiting.forecast(problem, received, deadline),
+            left=deadline - now,
+            limit=self._queue_seconds,
+            strict=strict,
+        )
+        forecast = forecast.since(now - received)
+        request = Request(problem, received=received, deadline=deadline, ended=self._on_end, forecast=forecast)
+        self._waiting.offer(request)
+        self._open[request.ticket] = request
+        return request
+
+    @staticmethod
+    def _learn(request: Request) -> None:
+        """How long it took beside what was predicted."""
+        if request.end is End.COMPLETED and request.forecast:
+            taken = time.perf_counter() - request.received
+            request.problem.program.promise.observe(request.forecast.p99, taken)
 
     @property
     def state(self) -> EngineState:
