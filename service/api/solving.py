@@ -84,7 +84,7 @@ def note(job: Job, requests: Sequence[Request], rows_per_item: int = 1, tol: flo
         nfe_per_item=nfe * rows_per_item / len(first.problem),
         queue_seconds=first.queue_seconds,
         solve_seconds=sum(request.solve_seconds for request in requests),
-        predicted_seconds=first.forecast.expected if first.forecast else math.nan,
+        predicted_seconds=first.predicted,
         loosened=first.problem.loosest > max(job.plan.wishes.ways[0].rtol, job.plan.wishes.ways[0].atol),
     )
 

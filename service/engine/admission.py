@@ -2,9 +2,10 @@
 
 import heapq
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from service.engine.choice import choose
 from service.engine.forecast import Crowd, Forecast, forecast
 from service.engine.program import ServedProgram
 from service.engine.request import Problem, QueueFullError, Request
@@ -97,6 +98,34 @@ class Waiting:
     def seconds(self) -> float:
         """Predicted seconds until all that waits now would have been taken."""
         return sum(program.seconds for program in self._programs.values()) / self._shards
+
+    def admit(
+        self,
+        problems: Sequence[Problem],
+        *,
+        received: float,
+        deadline: float,
+        strict: bool,
+        now: float,
+        ended: Callable[[Request], None],
+    ) -> Request:
+        """A request that now waits, solved in the way that was chosen for it among several, tightest first.
+
+        Errors: UnreachableDeadlineError; QueueFullError.
+        """
+        problem, found = choose(
+            problems,
+            lambda problem: self.forecast(problem, received, deadline),
+            left=deadline - now,
+            limit=self._limit,
+            strict=strict,
+        )
+        since, usual = found.since(now - received), problem.program.usual.factor
+        request = Request(
+            problem, received=received, deadline=deadline, ended=ended, forecast=since, predicted=usual * since.expected
+        )
+        self.offer(request)
+        return request
 
     def forecast(self, problem: Problem, received: float, deadline: float) -> Forecast:
         """How long a request would take from now on."""

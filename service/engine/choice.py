@@ -24,8 +24,8 @@ def choose(
 ) -> tuple[Problem, Forecast]:
     """The tightest of some ways to solve a request that ends in time, looser the more work is waiting.
 
-    `problems` come tightest first, and there is at least one. `strict`: the caller gave the deadline, so that it must
-    hold with what requests of this program take beyond their prediction; without, only the hopeless is refused.
+    `problems` come tightest first, and there is at least one. `strict`: the caller gave the deadline, so that there
+    must be time even for what the slowest requests of this program take; without, only the hopeless is refused.
 
     Units: seconds; `left` until the deadline, `limit` of the queue.
     Errors: UnreachableDeadlineError.
@@ -35,7 +35,8 @@ def choose(
     predicted = math.inf
     for problem in problems[begin:]:
         forecast = first if problem is problems[0] else forecast_of(problem)
-        predicted = problem.program.promise.factor * forecast.p99 if strict else forecast.expected
+        program = problem.program
+        predicted = program.worst.factor * forecast.p99 if strict else program.usual.factor * forecast.expected
         if predicted <= left:
             return problem, forecast
     raise UnreachableDeadlineError(predicted, left)

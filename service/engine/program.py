@@ -5,17 +5,22 @@ from dataclasses import dataclass, field
 
 from node_model.manifest import ProgramSpec
 from service.engine.cost import CostTable
-from service.engine.promise import Promise
+from service.engine.quantile import QuantileFollower
 from service.engine.speed import Speed
 from service.engine.stepper import Stepper
 
+KEPT = 0.995
+"""Share of requests that shall end within the time that a deadline is compared with."""
 UNCALIBRATED_NFE = 50.0
 """Expected evaluations of a row where nothing was measured."""
 
 
 @dataclass(frozen=True, eq=False)
 class ServedProgram:
-    """`model` names it in metrics, `key` in the queue; `lanes` is the width of each method's steps on this machine."""
+    """`model` names it in metrics, `key` in the queue; `lanes` is the width of each method's steps on this machine.
+
+    `usual` and `worst`: how many times as long as forecast its requests take, half of them and nearly all.
+    """
 
     model: str
     key: str
@@ -23,7 +28,8 @@ class ServedProgram:
     cost: CostTable
     speed: Speed
     lanes: Mapping[str, int]
-    promise: Promise = field(default_factory=Promise)
+    usual: QuantileFollower = field(default_factory=lambda: QuantileFollower(0.5, 1.0))
+    worst: QuantileFollower = field(default_factory=lambda: QuantileFollower(KEPT, 2.0))
 
     @property
     def spec(self) -> ProgramSpec:

@@ -1,6 +1,7 @@
 """A request as the engine knows it: rows to solve, how and until when; what became of each row; how it ended."""
 
 import itertools
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -112,7 +113,7 @@ class Request:
     """One request, from admission to its end. Its rows may be under way on several shards at once.
 
     Units: times are those of the engine's clock, seconds; `work` is predicted nominal seconds of one shard,
-    `forecast` counts from reception.
+    `forecast` and `predicted` count from reception; the latter is what half of those forecast alike take.
     """
 
     def __init__(
@@ -123,12 +124,14 @@ class Request:
         deadline: float,
         ended: Callable[["Request"], None],
         forecast: Forecast | None = None,
+        predicted: float = math.nan,
     ) -> None:
         self.ticket = next(_tickets)
         self.problem = problem
         self.received = received
         self.deadline = deadline
         self.forecast = forecast
+        self.predicted = predicted
         self.work = problem.work
         self.due = deadline
         self._solution: Solution | None = None
@@ -164,7 +167,8 @@ class Request:
         first = self._taken
         self._taken = min(first + most, len(self.problem))
         if self.started is None:
-            self.started = now
+            # A turn may have begun before the request came that it takes along.
+            self.started = max(now, self.received)
         return range(first, self._taken)
 
     def keep_begun(self, rows: range, lanes: Lanes) -> None:

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from service.engine.admission import Waiting
-from service.engine.choice import choose
 from service.engine.engine import Engine
 from service.engine.program import ServedProgram
 from service.engine.request import End, Problem, Request
@@ -39,7 +38,6 @@ class Runner:
     ) -> None:
         self._changed = threading.Condition()
         self._waiting = Waiting(shards, queue_seconds, most_seconds)
-        self._queue_seconds = queue_seconds
         self._report = report
         self._programs: dict[str, ServedProgram] = {}
         self._open: dict[int, Request] = {}
@@ -87,7 +85,15 @@ class Runner:
             raise KeyError(key)
         loop = asyncio.get_running_loop()
         with self._changed:
-            request = self._admitted(problems, received, deadline, strict)
+            request = self._waiting.admit(
+                problems,
+                received=received,
+                deadline=deadline,
+                strict=strict,
+                now=time.perf_counter(),
+                ended=self._on_end,
+            )
+            self._open[request.ticket] = request
             future: asyncio.Future[Request] = loop.create_future()
             self._futures[request.ticket] = future
             self._changed.notify(min(len(request.problem), len(self._engines)))
@@ -102,28 +108,13 @@ class Runner:
         self._learn(request)
         return request
 
-    def _admitted(self, problems: Sequence[Problem], received: float, deadline: float, strict: bool) -> Request:
-        """A request that now waits, with the tolerance that was chosen for it."""
-        now = time.perf_counter()
-        problem, forecast = choose(
-            problems,
-            lambda problem: self._waiting.forecast(problem, received, deadline),
-            left=deadline - now,
-            limit=self._queue_seconds,
-            strict=strict,
-        )
-        forecast = forecast.since(now - received)
-        request = Request(problem, received=received, deadline=deadline, ended=self._on_end, forecast=forecast)
-        self._waiting.offer(request)
-        self._open[request.ticket] = request
-        return request
-
     @staticmethod
     def _learn(request: Request) -> None:
-        """How long it took beside what was predicted."""
+        """How long it took beside what was forecast."""
         if request.end is End.COMPLETED and request.forecast:
-            taken = time.perf_counter() - request.received
-            request.problem.program.promise.observe(request.forecast.p99, taken)
+            taken, program = time.perf_counter() - request.received, request.problem.program
+            program.usual.observe(taken / request.forecast.expected)
+            program.worst.observe(taken / request.forecast.p99)
 
     @property
     def state(self) -> EngineState:

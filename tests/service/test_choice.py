@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from service.engine.choice import CROWDED, UnreachableDeadlineError, choose
 from service.engine.forecast import Crowd, Forecast, forecast
-from service.engine.promise import KEPT, Promise
+from service.engine.program import KEPT
+from service.engine.quantile import QuantileFollower
 from service.engine.speed import TURN_SECONDS, Speed
 
 LIMIT = 5.0
@@ -36,7 +37,7 @@ def test_what_was_asked_for_is_taken_while_there_is_time_and_room():
 @given(st.lists(st.floats(0.01, 10), min_size=1, max_size=6), st.floats(0.01, 30), st.floats(1, 4))
 def test_a_deadline_takes_the_tightest_that_fits_or_refuses(seconds, left, factor):
     served = program()
-    served.promise.factor = factor
+    served.worst.factor = factor
     problems = ways(len(seconds), served)
     fits = [k for k, s in enumerate(seconds) if factor * 2 * s <= left]
     if fits:
@@ -74,7 +75,7 @@ def test_a_forecast_counts_waiting_attempts_company_and_turns():
     many = [forecast(served, "bosh3", 1e-2, 40, Crowd(0.0, 0, shards, 1)).expected for shards in (1, 2)]
     assert many[0] == pytest.approx(2 * many[1], rel=1e-3)
     assert many[0] == pytest.approx(10 * alone.expected, rel=1e-2)
-    served.speed.pace = 1.5
+    served.speed.stretch = 1.5
     assert forecast(served, "bosh3", 1e-2, 1, Crowd(0.0, 0, 1, 1)).expected == pytest.approx(1.5 * alone.expected)
 
 
@@ -84,11 +85,12 @@ def test_a_step_of_a_width_that_was_not_timed_lies_on_the_line(lanes):
     assert speed.latency(1, "m", 1.0, lanes) == pytest.approx(1.0 + lanes + TURN_SECONDS)
 
 
+@pytest.mark.parametrize("share", [0.5, KEPT])
 @pytest.mark.parametrize("spread", [0.1, 0.5])
-def test_a_promise_settles_where_nearly_all_requests_keep_it(rng, spread):
-    promise, taken = Promise(), np.exp(spread * rng.standard_normal(60_000))
+def test_a_followed_factor_settles_where_its_share_of_requests_stay_within(rng, share, spread):
+    follower, taken = QuantileFollower(share, 2.0), np.exp(spread * rng.standard_normal(60_000))
     kept = []
     for ratio in taken:
-        kept.append(ratio <= promise.factor)
-        promise.observe(1.0, float(ratio))
-    assert np.mean(kept[10_000:]) == pytest.approx(KEPT, abs=0.004)
+        kept.append(ratio <= follower.factor)
+        follower.observe(float(ratio))
+    assert np.mean(kept[10_000:]) == pytest.approx(share, abs=0.02 if share == 0.5 else 0.004)

@@ -76,14 +76,14 @@ def test_auto_stops_tightening_when_the_deadline_leaves_no_time(wary, images, mo
 
     async def slow_after_the_first(problems, **options):
         if problems[0].begun is not None:
-            problems[0].program.promise.factor = 1e9
+            problems[0].program.worst.factor = 1e9
         return await solve(problems, **options)
 
     monkeypatch.setattr(context.runner, "solve", slow_after_the_first)
     answer = wary.post("/classify?tol=auto&deadline_ms=5000", json={"images": images})
     for model in context.models:
         for served in model.programs.values():
-            served.promise.factor = 2.0
+            served.worst.factor = 2.0
     assert answer.status_code == 200
     predictions = answer.json()["predictions"]
     assert {len(prediction["solver"]["attempts"]) for prediction in predictions} == {1}
@@ -148,15 +148,16 @@ def test_a_deadline_is_kept_by_loosening_within_max_tol_and_the_answer_says_so(c
     before = context.metrics.value("odeserve_tolerance_loosened_total", loosened)
     cost = {tol: program.nfe_p99("bosh3", tol) for tol in TOLS}
     assert cost[1e-4] > 3 * cost[1e-2]
-    slow, program.speed.pace = program.speed.pace, 1e3
+    speed = program.speed
+    usual, speed.stretch = speed.stretch, 1e3
     try:
         tight = client.post("/classify?tol=1e-4&deadline_ms=10000", json={"image": images[0]})
         assert tight.status_code == 504
         predicted = tight.json()["error"]["details"]["predicted_ms"]
-        program.speed.pace *= 5000 / predicted
+        speed.stretch *= 5000 / predicted
         loose = client.post("/classify?tol=1e-4&max_tol=1e-1&deadline_ms=2000", json={"image": images[0]})
     finally:
-        program.speed.pace = slow
+        speed.stretch = usual
     assert loose.status_code == 200, loose.text
     solver = loose.json()["predictions"][0]["solver"]
     assert solver["rtol"] in (1e-3, 1e-2)
