@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from benchmarks.servers import Running, ours, running
+from service.engine.cost import CostTable
 from service.load.arrivals import Arrival, poisson_arrivals
 from service.load.client import LoadClient, Outcome
 
@@ -19,7 +21,7 @@ HOPELESS_MS = 1.0
 CROWDED_SECONDS = 1.0
 
 
-def under_load(bodies: Sequence[bytes], seconds: float = 30.0) -> dict[str, Any]:
+def under_load(bodies: Sequence[bytes], cost: CostTable, seconds: float = 30.0) -> dict[str, Any]:
     """All figures, each on a fresh server; loads are shares of what the same client can get out of it."""
     with running(ours()) as server:
         ask(server, bodies, 100, 3, seed=9)
@@ -35,6 +37,8 @@ def under_load(bodies: Sequence[bytes], seconds: float = 30.0) -> dict[str, Any]
             ask(server, bodies, 0.5 * capacity, 5, seed=7)
             outcomes = ask(server, bodies, 1.5 * capacity, seconds, seed=4, query=lambda arrival, q=query: q)
             figures[f"overload {name}"] = overload(outcomes)
+            if query:
+                figures["traded"] = traded(outcomes, cost)
     return figures
 
 
@@ -120,10 +124,6 @@ def hopeless(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 def overload(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """What becomes of requests at half as much again as can be answered."""
     ok = [o for o in outcomes if o.status == 200]
-    used: dict[str, dict[str, int]] = {tol: {} for tol in TOLS}
-    for o in ok:
-        name = f"{o.used_tol:g}"
-        used[o.tol][name] = used[o.tol].get(name, 0) + 1
     return {
         "sent": len(outcomes),
         "answered": round(len(ok) / len(outcomes), 4),
@@ -131,8 +131,25 @@ def overload(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "other": sum(o.status not in (200, 429) for o in outcomes),
         "p50_ms": _percentile([1e3 * o.latency for o in ok], 50),
         "p99_ms": _percentile([1e3 * o.latency for o in ok], 99),
-        "used_tol": used,
+        "times_ms": [_percentile([1e3 * o.latency for o in ok], q) for q in range(101)],
     }
+
+
+def traded(outcomes: Sequence[Outcome], cost: CostTable) -> dict[str, Any]:
+    """What was used for each tolerance asked for, and the calibrated p99 error of both."""
+
+    def error(tol: float) -> float:
+        return cost.error_p99(cost.cheapest_method(tol, tol), tol) or math.nan
+
+    found = {}
+    for tol in TOLS:
+        used = [round(o.used_tol, 12) for o in outcomes if o.status == 200 and o.tol == tol and o.used_tol]
+        found[tol] = {
+            "used": {f"{one:g}": used.count(one) for one in sorted(set(used))},
+            "asked_p99": float(f"{error(float(tol)):.3g}"),
+            "used_p99": float(f"{np.mean([error(one) for one in used]):.3g}"),
+        }
+    return found
 
 
 def image_bodies(images: Any, items: int, count: int = 200) -> list[bytes]:
