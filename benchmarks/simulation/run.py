@@ -141,7 +141,8 @@ class _Run:
             request = self._waiting.admit(
                 [self._problem(tol, asked.items) for tol in ways],
                 received=asked.at,
-                deadline=asked.at + (asked.deadline if strict else MAX_SECONDS),
+                # Nobody's patience ends in this world: the default deadline would cap the due times of large K.
+                deadline=asked.at + asked.deadline,
                 strict=strict,
                 now=asked.at,
                 ended=self._on_end,
@@ -161,10 +162,12 @@ class _Run:
         return Problem(self._program, method, attempts, (), tol, tol, 10_000, cost.first_dt(method, tol))
 
     def _attempts(self, method: str, tol: float, items: int) -> np.ndarray:
-        """Rows with as many attempts as the table's median and 99th percentile ask for. Shapes: -> [items, 1]."""
-        row = next(r for r in self._program.spec.calibration.rows if (r.method, r.tol) == (method, tol))
-        spread = math.log(row.nfe_p99 / row.nfe_p50) / 2.326
-        nfe = row.nfe_mean * np.exp(spread * self._rng.standard_normal((items, 1)) - spread**2 / 2)
+        """Rows with as many attempts as the table's mean and 99th percentile ask for. Shapes: -> [items, 1]."""
+        mean, p99 = self._program.cost.nfe_mean(method, tol), self._program.cost.nfe_p99(method, tol)
+        assert mean is not None
+        assert p99 is not None
+        spread = math.log(p99 / mean) / 2.326
+        nfe = mean * np.exp(spread * self._rng.standard_normal((items, 1)) - spread**2 / 2)
         spec = self._program.spec.methods[method]
         # Rounded up or down at random, so that the mean stays.
         return np.maximum(1, np.floor((nfe - spec.nfe_start) / spec.nfe_attempt + self._rng.random((items, 1))))
