@@ -92,7 +92,7 @@ class Ours:
     def solve(self, inputs: Array) -> tuple[Array, float]:
         """The answers, and the mean NFE of an item."""
         solving = self.runner.solve(
-            self.problem(inputs), received=time.perf_counter(), deadline=time.perf_counter() + LONGEST_SECONDS
+            [self.problem(inputs)], received=time.perf_counter(), deadline=time.perf_counter() + LONGEST_SECONDS
         )
         request = self.loop.run_until_complete(solving)
         assert request.end is End.COMPLETED

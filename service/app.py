@@ -13,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from service.api import about, routes
 from service.api.context import Context, record_of
 from service.api.errors import ApiError, Code, error_response
 from service.api.middleware import BodyLimits, DirectRoutes, RequestContext
-from service.api.routes import PROGRAMS, SOLVE_CODES, prepare_bodies, router
+from service.api.routes import PROGRAMS, SOLVE_CODES, prepare_bodies
 from service.metrics import Metrics
 from service.models import Models, load_models
 from service.record import RequestRecord
@@ -24,6 +25,7 @@ from service.settings import Settings
 
 log = logging.getLogger("odeserve")
 
+ROUTES = [route for router in (routes.router, about.router) for route in router.routes if isinstance(route, APIRoute)]
 DESCRIPTION = "Neural ordinary differential equations, with the solver's tolerance as a request parameter."
 
 
@@ -50,8 +52,8 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.context = context
-    # The routes themselves, because including the router would wrap each request once more.
-    app.router.routes.extend(router.routes)
+    # The routes themselves, because including the routers would wrap each request once more.
+    app.router.routes.extend(ROUTES)
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
 
@@ -61,9 +63,8 @@ def create_app(settings: Settings) -> FastAPI:
     def around(inner: ASGIApp) -> ASGIApp:
         return RequestContext(BodyLimits(inner, settings.max_body_bytes, settings.body_seconds), count)
 
-    routes = [route for route in router.routes if isinstance(route, APIRoute)]
     app.add_middleware(around)
-    app.middleware_stack = DirectRoutes(app.build_middleware_stack(), routes, around, _failed)
+    app.middleware_stack = DirectRoutes(app.build_middleware_stack(), ROUTES, around, _failed)
     return app
 
 
@@ -79,8 +80,8 @@ async def _load(context: Context) -> Models:
         statuses = ["ok", "partial", "cancelled", *sorted(code.value for code in after)]
         context.metrics.expect(route, models.with_program(program), statuses)
         context.metrics.expect(route, ["none"], sorted(code.value for code in before))
-    for plain in router.routes:
-        if isinstance(plain, APIRoute) and plain.path not in PROGRAMS:
+    for plain in ROUTES:
+        if plain.path not in PROGRAMS:
             context.metrics.expect(plain.path, ["none"], ["ok"])
     prepare_bodies(models, context.settings.max_items)
     context.loaded = models

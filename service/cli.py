@@ -79,6 +79,7 @@ def bench(
     tol: Annotated[list[str] | None, typer.Option(help="May be repeated; each is asked for as often.")] = None,
     model: Annotated[str | None, typer.Option(help="Default: the server's.")] = None,
     body: Annotated[list[Path] | None, typer.Option(help="JSON bodies to send; default: drawn at random.")] = None,
+    query: Annotated[str, typer.Option(help="Further parameters of every request: max_tol=1e-1&deadline_ms=100")] = "",
     seed: int = 0,
     out: Annotated[Path | None, typer.Option(help="Write the figures there, as JSON.")] = None,
 ) -> None:
@@ -98,7 +99,15 @@ def bench(
 
     bodies = [path.read_bytes() for path in body or ()]
     tols = tol or ["1e-1", "1e-2", "1e-3", "1e-4"]
-    options = {"rate": rate, "seconds": seconds, "tols": tols, "model": model, "bodies": bodies, "seed": seed}
+    options = {
+        "rate": rate,
+        "seconds": seconds,
+        "tols": tols,
+        "model": model,
+        "query": query,
+        "bodies": bodies,
+        "seed": seed,
+    }
     with Progress(transient=True) as shown:
         task = shown.add_task("asking")
         try:

@@ -70,6 +70,12 @@ class Metrics:
             ["model", "method"],
             registry=registry,
         )
+        self._loosened = Counter(
+            "odeserve_tolerance_loosened",
+            "Requests solved at a looser tolerance than they asked for, within their max_tol.",
+            ["model"],
+            registry=registry,
+        )
         self._queued = Histogram(
             "odeserve_queue_duration_seconds",
             "From the arrival of a request to the start of its first row.",
@@ -118,6 +124,7 @@ class Metrics:
     def model_loaded(self, name: str, model_version: str, task: str, methods: Iterable[str]) -> None:
         """Say that a model is served, and make its counters."""
         self._model_info.labels(name, model_version, task).set(1)
+        self._loosened.labels(name)
         for method in methods:
             self._evaluations.labels(name, method)
             self._useful.labels(name, method)
@@ -135,6 +142,8 @@ class Metrics:
             child(self._nfe, record.model, tol_class).observe(solve.nfe_per_item)
             child(self._queued, record.model).observe(solve.queue_seconds)
             child(self._solving, record.model).observe(solve.solve_seconds)
+            if solve.loosened:
+                child(self._loosened, record.model).inc()
 
     def step(self, report: StepReport) -> None:
         """Count a turn of a shard. From any thread."""

@@ -14,7 +14,7 @@ from service.engine.cost import CostTable
 from service.engine.program import ServedProgram
 from service.engine.speed import Speed
 from service.engine.stepper import Stepper
-from service.engine.width import example_rows, measured_lanes, start_seconds, step_seconds
+from service.engine.width import best_width, example_rows, measured_steps, start_seconds, step_seconds
 from service.settings import PREFIX, Settings, SettingsError
 
 log = logging.getLogger("odeserve")
@@ -155,11 +155,13 @@ def _check_shapes(stepper: Stepper) -> None:
 def _warmed(model: str, key: str, stepper: Stepper, lanes: int | None) -> ServedProgram:
     """Run each graph, choose the width of each method's steps, and time them there."""
     _check_shapes(stepper)
-    widths, seconds = {}, {}
+    widths, evaluations, steps = {}, {}, {}
     for method, spec in stepper.spec.methods.items():
-        width = lanes or measured_lanes(partial(step_seconds, stepper, method))
-        widths[method] = width
-        seconds[method] = step_seconds(stepper, method, width) / (width * spec.nfe_attempt)
+        seconds_of = partial(step_seconds, stepper, method)
+        seconds = {width: seconds_of(width) for width in (1, lanes)} if lanes else measured_steps(seconds_of)
+        width = widths[method] = lanes or best_width(seconds)
+        steps[method] = seconds
+        evaluations[method] = seconds[width] / (width * spec.nfe_attempt)
     width = max(widths.values())
-    speed = Speed(start_seconds(stepper, width) / width, seconds)
+    speed = Speed(start_seconds(stepper, width) / width, evaluations, steps)
     return ServedProgram(model, key, stepper, CostTable(stepper.spec), speed, widths)

@@ -5,13 +5,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SolveRecord:
-    """Cost of a solve. Units: `nfe` in field evaluations of all rows, `nfe_per_item` their mean; seconds."""
+    """Cost of a solve. Units: `nfe` in field evaluations of all rows, `nfe_per_item` their mean; seconds.
+
+    `loosened`: at another tolerance than was asked for, which the request allowed.
+    """
 
     tol: float
     nfe: int
     nfe_per_item: float
     queue_seconds: float
     solve_seconds: float
+    predicted_seconds: float
+    loosened: bool
 
 
 @dataclass

@@ -9,7 +9,6 @@ import numpy as np
 
 from node_model.status import ADVICE, Status
 from service.api.errors import ApiError, Code
-from service.api.parameters import Choice
 from service.engine.cost import CostTable
 from service.engine.request import End, Request, Solution
 from service.engine.stepper import Array
@@ -50,23 +49,29 @@ class Solved:
     Shapes: outputs each [item, *output.shape]; every array of `solution` [item].
     """
 
-    choice: Choice
+    method: str
+    rtol: float
+    atol: float
     cost: CostTable
     solution: Solution
     outputs: tuple[Array, ...]
 
     @classmethod
-    def of(cls, choice: Choice, request: Request) -> "Solved":
+    def of(cls, request: Request) -> "Solved":
         """Of a request without failure; rows that its deadline cut off say so."""
-        solution, cost = request.solution, request.problem.program.cost
+        problem, solution = request.problem, request.solution
         if request.end is End.DEADLINE:
             status = np.where(solution.status == Status.CANCELLED, Status.DEADLINE, solution.status)
             solution = replace(solution, status=status)
         outputs = request.outputs or tuple(
-            np.full((len(request.problem), *spec.shape), np.nan, spec.dtype)
-            for spec in request.problem.program.spec.outputs
+            np.full((len(problem), *spec.shape), np.nan, spec.dtype) for spec in problem.program.spec.outputs
         )
-        return cls(choice, cost, solution, outputs)
+        return cls(problem.method, problem.rtol, problem.atol, problem.program.cost, solution, outputs)
+
+    @property
+    def loosest(self) -> float:
+        """The tolerance that the error follows."""
+        return max(self.rtol, self.atol)
 
     def __len__(self) -> int:
         return len(self.solution.status)
@@ -89,11 +94,20 @@ class Solved:
         """[item] bool."""
         return np.asarray(self.status == Status.OK)
 
+    @cached_property
+    def stable(self) -> Array | None:
+        """Whether the first output's largest number leads by more than the calibrated error of that lead; None where
+        that was not measured. Shapes: -> [item] bool."""
+        margin, logits = self.cost.margin_error_p99(self.method, self.loosest), self.outputs[0]
+        if self.rtol != self.atol or margin is None or logits.shape[1] < 2:
+            return None
+        top = np.partition(np.where(self.ok[:, None], logits, 0.0), -2, axis=1)
+        return np.asarray(top[:, -1] - top[:, -2] > margin)
+
     def items(self) -> list[dict[str, Any]]:
         """`status` and `solver` of each item."""
-        choice, solution = self.choice, self.solution
-        error, unit = self.cost.error_p99(choice.method, choice.loosest), self.cost.unit
-        common = {"method": choice.method, "rtol": choice.rtol, "atol": choice.atol}
+        solution, error, unit = self.solution, self.cost.error_p99(self.method, self.loosest), self.cost.unit
+        common = {"method": self.method, "rtol": self.rtol, "atol": self.atol}
         calibrated = None if error is None else {"p99": error, "unit": unit}
         columns = (self.status, solution.nfe, solution.accepted, solution.rejected, solution.error_estimate)
         return [
@@ -119,7 +133,7 @@ def classifications(solved: Solved, labels: tuple[str, ...]) -> list[dict[str, A
     index = logits.argmax(1)
     probabilities = np.exp(logits - np.maximum.reduce(logits, 1, keepdims=True))
     probabilities /= np.add.reduce(probabilities, 1, keepdims=True)
-    stable = _stable(solved, logits)
+    stable = None if solved.stable is None else solved.stable.tolist()
     return [
         {
             "label": labels[winner] if fine else None,
@@ -130,17 +144,6 @@ def classifications(solved: Solved, labels: tuple[str, ...]) -> list[dict[str, A
         }
         for row, (fine, winner, item) in enumerate(zip(ok.tolist(), index.tolist(), solved.items(), strict=True))
     ]
-
-
-def _stable(solved: Solved, logits: Array) -> list[bool] | None:
-    """Whether the winner leads by more than the calibrated error of that lead; None where that was not measured."""
-    choice = solved.choice
-    margin = solved.cost.margin_error_p99(choice.method, choice.loosest)
-    if choice.rtol != choice.atol or margin is None or logits.shape[1] < 2:
-        return None
-    top = np.partition(logits, -2, axis=1)
-    lead: list[bool] = (top[:, -1] - top[:, -2] > margin).tolist()
-    return lead
 
 
 def densities(solved: Solved) -> list[dict[str, Any]]:

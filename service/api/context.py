@@ -6,7 +6,8 @@ from starlette.requests import Request
 
 from service.api.answers import RETRY_SECONDS
 from service.api.errors import ApiError, Code
-from service.api.parameters import Choice, Probes
+from service.api.parameters import Probes
+from service.api.wishes import Wishes
 from service.engine.program import ServedProgram
 from service.engine.runner import Runner
 from service.metrics import Metrics
@@ -21,7 +22,7 @@ class Plan:
 
     model: LoadedModel
     program: ServedProgram
-    choice: Choice
+    wishes: Wishes
     probes: Probes | None
 
 

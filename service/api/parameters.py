@@ -5,9 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from node_model.manifest import ProgramSpec
+from node_model.manifest import TolLimits
 from service.api.errors import ApiError, Code, invalid
-from service.engine.cost import CostTable
 from service.engine.draws import SEED_LIMIT
 from service.models import LoadedModel, Models, UnknownModelError
 
@@ -16,11 +15,15 @@ SOLVER = {
     "tol": "rtol and atol together; default: the model's",
     "rtol": "relative tolerance, instead of tol's half",
     "atol": "absolute tolerance, instead of tol's half",
+    "max_tol": "a looser tolerance that will do when the deadline is near or the server busy; the answer says which",
     "method": "a method of the model, or auto: the cheapest that is accurate enough",
     "max_nfe": "budget of field evaluations per item; default: 10 times the calibrated p99",
+    "deadline_ms": "refuse at once what is not likely to be answered within so many milliseconds, and give up after",
     "partial": "true: items that fail say so and the others are answered; false: one failure ends the request",
 }
 """Parameters of every route that solves."""
+AUTO = {"tol": f"{SOLVER['tol']}; auto: as tight as it takes for a stable label, item by item"}
+"""How /classify reads them."""
 TRACE = {
     "trace": "exact, or hutchinson where the model was exported with it",
     "probes": "with trace=hutchinson: random probes per point, 1 to 256, default 8",
@@ -32,22 +35,6 @@ MOST_PROBES = 256
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?")
 _COUNT = re.compile(r"\d{1,19}")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """How a request is to be solved: the same for all its items."""
-
-    method: str
-    rtol: float
-    atol: float
-    max_nfe: int
-    partial: bool
-
-    @property
-    def loosest(self) -> float:
-        """The tolerance that the error follows."""
-        return max(self.rtol, self.atol)
 
 
 @dataclass(frozen=True)
@@ -96,22 +83,10 @@ class Parameters:
             )
         return model
 
-    def choice(self, spec: ProgramSpec, cost: CostTable, most_nfe: int) -> Choice:
-        """Tolerances, method and budget for a program."""
-        tol = self._tolerance("tol", spec, spec.tol.default)
-        rtol, atol = self._tolerance("rtol", spec, tol), self._tolerance("atol", spec, tol)
-        method = self._given.get("method", "auto")
-        if method == "auto":
-            method = cost.cheapest_method(rtol, atol)
-        elif method not in spec.methods:
-            raise invalid("method", f"expected auto, {', '.join(spec.methods)}; got {method[:80]!r}")
-        max_nfe = self._count("max_nfe", 1, most_nfe) or cost.max_nfe(method, min(rtol, atol), most_nfe)
-        return Choice(method, rtol, atol, max_nfe, self._word("partial", ("false", "true")) == "true")
-
     def probes(self) -> Probes | None:
         """None for the exact trace."""
-        trace: Literal["exact", "hutchinson"] | str = self._word("trace", ("exact", "hutchinson"))
-        count, seed = self._count("probes", 1, MOST_PROBES), self._count("seed", 0, SEED_LIMIT - 1)
+        trace: Literal["exact", "hutchinson"] | str = self.word("trace", ("exact", "hutchinson"))
+        count, seed = self.count("probes", 1, MOST_PROBES), self.count("seed", 0, SEED_LIMIT - 1)
         if trace == "hutchinson":
             return Probes(count or DEFAULT_PROBES, seed)
         for name in ("probes", "seed"):
@@ -119,17 +94,31 @@ class Parameters:
                 raise invalid(name, "only with trace=hutchinson")
         return None
 
-    def _tolerance(self, name: str, spec: ProgramSpec, default: float) -> float:
+    def given(self, *names: str) -> list[str]:
+        """Which of some names the query has."""
+        return [name for name in names if name in self._given]
+
+    def text(self, name: str) -> str | None:
+        """As it was sent."""
+        return self._given.get(name)
+
+    def tolerance(self, name: str, limits: TolLimits, default: float) -> float:
+        """A tolerance within the limits."""
+        found = self.number(name, limits.tightest, limits.loosest)
+        return default if found is None else found
+
+    def number(self, name: str, least: float, most: float) -> float | None:
+        """A number within bounds; None when it was not given."""
         text = self._given.get(name)
         if text is None:
-            return default
-        limits = spec.tol
-        expected = f"expected a number from {limits.tightest:g} to {limits.loosest:g}"
-        if not _NUMBER.fullmatch(text) or not limits.tightest <= float(text) <= limits.loosest:
-            raise invalid(name, f"{expected}; got {text[:80]!r}", tightest=limits.tightest, loosest=limits.loosest)
+            return None
+        if not _NUMBER.fullmatch(text) or not least <= float(text) <= most:
+            expected = f"expected a number from {least:g} to {most:g}"
+            raise invalid(name, f"{expected}; got {text[:80]!r}", least=least, most=most)
         return float(text)
 
-    def _count(self, name: str, least: int, most: int) -> int | None:
+    def count(self, name: str, least: int, most: int) -> int | None:
+        """A whole number within bounds; None when it was not given."""
         text = self._given.get(name)
         if text is None:
             return None
@@ -137,7 +126,7 @@ class Parameters:
             raise invalid(name, f"expected a whole number from {least} to {most}; got {text[:80]!r}")
         return int(text)
 
-    def _word(self, name: str, words: tuple[str, ...]) -> str:
+    def word(self, name: str, words: tuple[str, ...]) -> str:
         """One of `words`, the first of which is the default."""
         text = self._given.get(name, words[0])
         if text not in words:
@@ -147,7 +136,7 @@ class Parameters:
 
 def documented_parameters(names: dict[str, str]) -> list[dict[str, Any]]:
     """Query parameters for OpenAPI."""
-    kinds = {"tol": "number", "rtol": "number", "atol": "number", "partial": "boolean"}
+    kinds = dict.fromkeys(("tol", "rtol", "atol", "max_tol", "deadline_ms"), "number") | {"partial": "boolean"}
     kinds |= dict.fromkeys(("max_nfe", "probes", "seed"), "integer")
     return [
         {"name": name, "in": "query", "description": text, "schema": {"type": kinds.get(name, "string")}}

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-ItemStatus = Literal["ok", "max_nfe", "dt_min", "non_finite"]
+ItemStatus = Literal["ok", "max_nfe", "dt_min", "non_finite", "deadline"]
 
 
 class CalibratedError(BaseModel):
@@ -14,8 +14,22 @@ class CalibratedError(BaseModel):
     unit: Literal["logit", "nat", "output"]
 
 
+class Attempt(BaseModel):
+    """One try of tol=auto, from the encoded state on."""
+
+    tol: float
+    method: str
+    nfe: int
+    accepted: int
+    rejected: int
+    status: ItemStatus
+
+
 class Solver(BaseModel):
-    """What solving an item took. `error_estimate` is a sum of local errors in state units, not a bound."""
+    """What solving an item took. `error_estimate` is a sum of local errors in state units, not a bound.
+
+    With tol=auto `attempts` has every try; `nfe` is their sum, all else is of the try that the answer comes from.
+    """
 
     method: str
     rtol: float
@@ -25,14 +39,16 @@ class Solver(BaseModel):
     rejected: int
     error_estimate: float
     calibrated_error: CalibratedError | None
+    attempts: list[Attempt] | None = None
 
 
 class Timing(BaseModel):
-    """Milliseconds: waiting for a solver thread, solving, and from arrival to answer."""
+    """Milliseconds: waiting for a solver thread, solving, from arrival to answer, and what was predicted for that."""
 
     queue: float
     solve: float
     total: float
+    predicted: float
 
 
 class _Item(BaseModel):
@@ -128,6 +144,32 @@ class ModelList(BaseModel):
     """Every model of this server."""
 
     models: list[ModelEntry]
+
+
+class TradeoffRow(BaseModel):
+    """One calibrated tolerance of a program by one method: cost and error over the calibration items.
+
+    Units: errors as in `unit`; `predicted_ms` of one item alone on this server, at its present speed.
+    """
+
+    program: str
+    method: str
+    tol: float
+    nfe_mean: float
+    nfe_p50: float
+    nfe_p99: float
+    error_rms: float
+    error_p99: float
+    unit: Literal["logit", "nat", "output"]
+    metric: float | None
+    agreement: float | None
+    predicted_ms: float
+
+
+class Tradeoff(BaseModel):
+    """Every calibrated cell of a model; cells that were too costly to measure are left out."""
+
+    rows: list[TradeoffRow]
 
 
 class Error(BaseModel):

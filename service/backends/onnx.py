@@ -8,7 +8,7 @@ import onnxruntime
 
 from node_model.errors import ArtifactError
 from node_model.manifest import Manifest, ProgramSpec, verified_bytes
-from service.engine.stepper import CARRIED, LIMITS, Array, Lanes, Rows, Stepped
+from service.engine.stepper import CARRIED, LIMITS, Array, Lanes, Rows, Stepped, Terms
 
 STEP_INPUTS = (*(f"{name}_in" for name in CARRIED), *LIMITS)
 STEP_OUTPUTS = (*CARRIED, "status", "ratio", "err_norm")
@@ -46,14 +46,20 @@ class OnnxStepper:
         return self._spec
 
     def start(self, rows: Rows) -> Stepped:
-        count, (t0, t_end) = len(rows.inputs), self._spec.interval
+        count, (t0, t_end), terms = len(rows.inputs), self._spec.interval, rows.terms
         y = self._encode.run(("y",), {self._spec.input.name: rows.inputs})[0]
         t, ends = np.full(count, t0), np.full(count, t_end)
-        feed = dict(zip(self._start_inputs, (y, t, ends, rows.max_nfe, *rows.args), strict=True))
+        feed = dict(zip(self._start_inputs, (y, t, ends, terms.max_nfe, *rows.args), strict=True))
         f, nfe, status = self._start.run(START_OUTPUTS, feed)
         accepted, none = np.ones(count, np.bool_), np.zeros(count, np.int64)
-        lanes = Lanes(y, f, t, rows.first_dt, accepted, none, nfe, ends, rows.rtol, rows.atol, rows.max_nfe, rows.args)
+        limits = (ends, terms.rtol, terms.atol, terms.max_nfe)
+        lanes = Lanes._make((y, f, t, terms.first_dt, accepted, none, nfe, *limits, rows.args))
         return Stepped(lanes, status, t, nfe, accepted, np.zeros(count))
+
+    def restart(self, lanes: Lanes, terms: Terms) -> Stepped:
+        none = np.zeros(len(lanes.t), np.int64)
+        begun = lanes._replace(dt=terms.first_dt, nfe=none, rtol=terms.rtol, atol=terms.atol, max_nfe=terms.max_nfe)
+        return Stepped(begun, none, lanes.t, none, lanes.accepted, np.zeros(len(none)))
 
     def step(self, method: str, lanes: Lanes) -> Stepped:
         feed = dict(zip(self._step_inputs, (*lanes[:-1], *lanes.args), strict=True))

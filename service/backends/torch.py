@@ -13,7 +13,7 @@ from node_model.manifest import Manifest, ProgramSpec
 from node_model.solvers import ADAPTIVE, advance
 from node_model.solvers import Lanes as SolverLanes
 from node_model.solvers.lanes import first_status
-from service.engine.stepper import CARRIED, LIMITS, Array, Lanes, Rows, Stepped
+from service.engine.stepper import CARRIED, LIMITS, Array, Lanes, Rows, Stepped, Terms
 
 
 class TorchStepper:
@@ -48,13 +48,20 @@ class TorchStepper:
         args = tuple(self._put(arg) for arg in rows.args)
         y = self._program.encode(self._put(rows.inputs))
         t, ends = self._put(np.full(count, t0)), self._put(np.full(count, t_end))
-        max_nfe = self._put(rows.max_nfe)
+        first_dt, rtol, atol, max_nfe = self._terms(rows.terms)
         f = self._program.field(t.to(y.dtype), y, args)
         status, nfe = first_status(f, t0=t, t_end=ends, max_nfe=max_nfe, nfe_start=NFE_START)
         accepted, none = torch.ones_like(nfe, dtype=torch.bool), torch.zeros_like(nfe)
-        limits = (ends, self._put(rows.rtol), self._put(rows.atol), max_nfe)
-        lanes = Lanes._make((y, f, t, self._put(rows.first_dt), accepted, none, nfe, *limits, args))
+        limits = (ends, rtol, atol, max_nfe)
+        lanes = Lanes._make((y, f, t, first_dt, accepted, none, nfe, *limits, args))
         return _told(lanes, status, torch.zeros_like(t))
+
+    @torch.inference_mode()
+    def restart(self, lanes: Lanes, terms: Terms) -> Stepped:
+        first_dt, rtol, atol, max_nfe = self._terms(terms)
+        none = torch.zeros_like(lanes.nfe)
+        begun = lanes._replace(dt=first_dt, nfe=none, rtol=rtol, atol=atol, max_nfe=max_nfe)
+        return _told(begun, none, torch.zeros_like(lanes.t))
 
     @torch.inference_mode()
     def step(self, method: str, lanes: Lanes) -> Stepped:
@@ -86,6 +93,10 @@ class TorchStepper:
     @torch.inference_mode()
     def decode(self, lanes: Lanes) -> tuple[Array, ...]:
         return tuple(output.cpu().numpy() for output in self._program.decode(lanes.y))
+
+    def _terms(self, terms: Terms) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """First dt, rtol, atol and budget on the device."""
+        return self._put(terms.first_dt), self._put(terms.rtol), self._put(terms.atol), self._put(terms.max_nfe)
 
     def _put(self, array: Array) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device, non_blocking=True)

@@ -2,11 +2,13 @@
 
 import heapq
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from service.engine.choice import choose
+from service.engine.forecast import Crowd, Forecast, forecast
 from service.engine.program import ServedProgram
-from service.engine.request import QueueFullError, Request
+from service.engine.request import Problem, QueueFullError, Request
 from service.engine.speed import Speed
 
 PATIENCE = 4.0
@@ -97,12 +99,61 @@ class Waiting:
         """Predicted seconds until all that waits now would have been taken."""
         return sum(program.seconds for program in self._programs.values()) / self._shards
 
-    def offer(self, request: Request) -> None:
-        """Let a request wait. Errors: QueueFullError; a request that finds nothing waiting is always let in."""
+    def admit(
+        self,
+        problems: Sequence[Problem],
+        *,
+        received: float,
+        deadline: float,
+        strict: bool,
+        now: float,
+        ended: Callable[[Request], None],
+    ) -> Request:
+        """A request that now waits, solved in the way that was chosen for it among several, tightest first.
+
+        Errors: UnreachableDeadlineError; QueueFullError.
+        """
+        problem, found = choose(
+            problems,
+            lambda problem: self.forecast(problem, received, deadline),
+            left=deadline - now,
+            limit=self._limit,
+            strict=strict,
+        )
+        since, usual = found.since(now - received), problem.program.usual.factor
+        request = Request(
+            problem, received=received, deadline=deadline, ended=ended, forecast=since, predicted=usual * since.expected
+        )
+        self.offer(request)
+        return request
+
+    def forecast(self, problem: Problem, received: float, deadline: float) -> Forecast:
+        """How long a request would take from now on."""
+        due = self._due(problem, received, deadline)
+        taken = self._lanes.get((problem.program.key, problem.method), {})
+        turns = len({program for (program, _), lanes in self._lanes.items() if any(lanes.values())})
+        crowd = Crowd(
+            waiting=self._ahead(problem.program.key, _slot(due)),
+            running=min(taken.get(shard, 0) for shard in range(self._shards)),
+            shards=self._shards,
+            turns=max(1, turns),
+        )
+        return forecast(problem.program, problem.method, problem.tightest, len(problem), crowd)
+
+    def _due(self, problem: Problem, received: float, deadline: float) -> float:
         # Nominal: were it to move with the pace, newcomers would overtake whom they should follow.
-        solo = request.work / min(self._shards, len(request.problem))
-        request.due = min(request.deadline, request.received + self._patience * solo)
-        self._admit(request)
+        solo = problem.work / min(self._shards, len(problem))
+        return min(deadline, received + self._patience * solo)
+
+    def offer(self, request: Request) -> None:
+        """Let a request wait.
+
+        Errors: QueueFullError; a request that finds nothing waiting is always let in, and so is one that goes on with
+        rows that were begun before.
+        """
+        request.due = self._due(request.problem, request.received, request.deadline)
+        if request.problem.begun is None:
+            self._admit(request)
         heapq.heappush(self._heaps.setdefault(request.key, []), (request.due, request.ticket, request))
         self._note(request, len(request.problem))
 

@@ -42,13 +42,14 @@ class Engine:
         group = self._next_turn(begun)
         if group is None:
             return None
-        if self._entering:
+        entered = sum(len(rows) for _, rows in self._entering)
+        if entered:
             group.admit(self._entering)
             self._entering = []
         lanes = len(group)
         if lanes:
             group.advance()
-        return self._report(group, lanes, self._clock() - begun)
+        return self._report(group, entered, lanes, self._clock() - begun)
 
     @property
     def active(self) -> dict[str, int]:
@@ -94,7 +95,9 @@ class Engine:
             self._waiting.note_lanes(key, self._shard, len(group) + rows)
         return group
 
-    def _report(self, group: Group, lanes: int, seconds: float) -> StepReport:
+    def _report(self, group: Group, entered: int, lanes: int, seconds: float) -> StepReport:
+        if lanes:
+            group.program.speed.turned(group.method, entered, lanes, seconds)
         self._scheduler.charge((group.program.key, group.method), seconds)
         return StepReport(group.program.model, group.method, self._shard, lanes, seconds, tally=group.take_tally())
 

@@ -1,6 +1,7 @@
 """Lanes that step together: one program, one method. The tensors; whose lanes they are stands in the lane table."""
 
 from collections.abc import Callable, Iterable
+from itertools import groupby
 from typing import TypeVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from service.engine.lane_table import LaneTable
 from service.engine.program import ServedProgram
 from service.engine.request import Request
 from service.engine.stats import Tally
-from service.engine.stepper import Array, Lanes, Rows, Stepped
+from service.engine.stepper import Array, Lanes, Rows, Stepped, Terms
 
 Result = TypeVar("Result")
 
@@ -35,18 +36,41 @@ class Group:
         return tally
 
     def admit(self, parts: Iterable[tuple[Request, range]]) -> None:
-        """Encode rows and evaluate the field at their start, on free lanes; a row may end there."""
-        taken, stepper, before = list(parts), self.program.stepper, self._lanes
-        rows_in = _joined(taken)
+        """Put rows on free lanes: encode them and evaluate the field at their start, where a row may end."""
+        for begun, some in groupby(parts, lambda part: part[0].problem.begun is not None):
+            taken = list(some)
+            self._enter(taken, self._resume(taken) if begun else self._start(taken))
+
+    def _start(self, taken: list[tuple[Request, range]]) -> Stepped:
+        rows_in, stepper = _joined(taken), self.program.stepper
         started, seconds = self._timed(lambda: stepper.start(rows_in))
         count, first = len(started.status), 0
         self.program.speed.started(count, seconds)
+        self._tally.issued += count
+        for request, rows in taken:
+            if request.problem.again:
+                own = np.arange(first, first + len(rows))
+                request.keep_begun(rows, stepper.select(started.lanes, own))
+            first += len(rows)
+        return started
+
+    def _resume(self, taken: list[tuple[Request, range]]) -> Stepped:
+        """Rows that were encoded before."""
+        stepper, lanes = self.program.stepper, None
+        for request, rows in taken:
+            assert request.problem.begun is not None  # noqa: S101 - the caller looked
+            own = stepper.select(request.problem.begun, np.arange(rows.start, rows.stop))
+            lanes = own if lanes is None else stepper.join(lanes, own)
+        assert lanes is not None  # noqa: S101 - there is at least one
+        return stepper.restart(lanes, _terms(taken))
+
+    def _enter(self, taken: list[tuple[Request, range]], started: Stepped) -> None:
+        before, count, first = self._lanes, len(started.status), 0
         for request, rows in taken:
             own = slice(first, first + len(rows))
             self.table.take(request, rows, started.t[own], started.nfe[own])
             first += len(rows)
-        self._lanes = started.lanes if before is None else stepper.join(before, started.lanes)
-        self._tally.issued += count
+        self._lanes = started.lanes if before is None else self.program.stepper.join(before, started.lanes)
         self._retire(np.concatenate((np.zeros(len(self) - count, np.int64), started.status)))
 
     def advance(self) -> None:
@@ -118,7 +142,6 @@ def _joined(parts: list[tuple[Request, range]]) -> Rows:
     """Ranges of rows of some requests as one batch."""
     problems = [request.problem for request, _ in parts]
     ranges = [slice(rows.start, rows.stop) for _, rows in parts]
-    counts = [len(rows) for _, rows in parts]
 
     def batch(arrays: Iterable[Array]) -> Array:
         pieces = [array[part] for array, part in zip(arrays, ranges, strict=True)]
@@ -127,8 +150,15 @@ def _joined(parts: list[tuple[Request, range]]) -> Rows:
     return Rows(
         batch(problem.inputs for problem in problems),
         tuple(batch(arrays) for arrays in zip(*(problem.args for problem in problems), strict=True)),
-        np.repeat([problem.rtol for problem in problems], counts),
-        np.repeat([problem.atol for problem in problems], counts),
-        np.repeat([problem.max_nfe for problem in problems], counts),
-        np.repeat([problem.first_dt for problem in problems], counts),
+        _terms(parts),
     )
+
+
+def _terms(parts: list[tuple[Request, range]]) -> Terms:
+    """How ranges of rows of some requests are to be solved. Shapes: -> each [row of any]."""
+    counts = [len(rows) for _, rows in parts]
+    asked = [
+        (problem.rtol, problem.atol, problem.max_nfe, problem.first_dt)
+        for problem in (request.problem for request, _ in parts)
+    ]
+    return Terms(*(np.repeat(column, counts) for column in zip(*asked, strict=True)))

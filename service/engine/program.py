@@ -1,20 +1,26 @@
 """A program as the engine serves it: its stepper, what a solve costs, and how wide and fast its steps are here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from node_model.manifest import ProgramSpec
 from service.engine.cost import CostTable
+from service.engine.quantile import QuantileFollower
 from service.engine.speed import Speed
 from service.engine.stepper import Stepper
 
+KEPT = 0.995
+"""Share of requests that shall end within the time that a deadline is compared with."""
 UNCALIBRATED_NFE = 50.0
 """Expected evaluations of a row where nothing was measured."""
 
 
 @dataclass(frozen=True, eq=False)
 class ServedProgram:
-    """`model` names it in metrics, `key` in the queue; `lanes` is the width of each method's steps on this machine."""
+    """`model` names it in metrics, `key` in the queue; `lanes` is the width of each method's steps on this machine.
+
+    `usual` and `worst`: how many times as long as forecast its requests take, half of them and nearly all.
+    """
 
     model: str
     key: str
@@ -22,6 +28,8 @@ class ServedProgram:
     cost: CostTable
     speed: Speed
     lanes: Mapping[str, int]
+    usual: QuantileFollower = field(default_factory=lambda: QuantileFollower(0.5, 1.0))
+    worst: QuantileFollower = field(default_factory=lambda: QuantileFollower(KEPT, 2.0))
 
     @property
     def spec(self) -> ProgramSpec:
@@ -30,4 +38,12 @@ class ServedProgram:
 
     def work(self, rows: int, method: str, tol: float) -> float:
         """Predicted nominal seconds of one shard's time for `rows` rows; see Speed."""
-        return self.speed.nominal(rows, method, self.cost.nfe_mean(method, tol) or UNCALIBRATED_NFE)
+        return self.speed.nominal(rows, method, self.nfe(method, tol))
+
+    def nfe(self, method: str, tol: float) -> float:
+        """Expected evaluations of a row."""
+        return self.cost.nfe_mean(method, tol) or UNCALIBRATED_NFE
+
+    def nfe_p99(self, method: str, tol: float) -> float:
+        """Evaluations that 99 % of rows stay within."""
+        return self.cost.nfe_p99(method, tol) or UNCALIBRATED_NFE

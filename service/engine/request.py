@@ -1,6 +1,7 @@
 """A request as the engine knows it: rows to solve, how and until when; what became of each row; how it ended."""
 
 import itertools
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from enum import StrEnum
 import numpy as np
 
 from node_model.status import Status
+from service.engine.forecast import Forecast
 from service.engine.program import ServedProgram
-from service.engine.stepper import Array
+from service.engine.stepper import Array, Lanes
 
 
 class End(StrEnum):
@@ -36,11 +38,12 @@ class QueueFullError(RuntimeError):
         self.retry_after = retry_after
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
-    """Rows to solve alike.
+    """Rows to solve alike. `begun`: lanes at their start, from an earlier solve of the same inputs; they are not
+    encoded again. `again`: keep them for a later one.
 
-    Shapes: inputs, args [row, ...].
+    Shapes: inputs, args, begun [row, ...].
     Units: first_dt in the field's time, a magnitude; max_nfe in field evaluations of a row.
     """
 
@@ -53,14 +56,26 @@ class Problem:
     max_nfe: int
     first_dt: float
     partial: bool = False
+    begun: Lanes | None = None
+    again: bool = False
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     @property
+    def loosest(self) -> float:
+        """The tolerance that the error follows."""
+        return max(self.rtol, self.atol)
+
+    @property
+    def tightest(self) -> float:
+        """The tolerance that the cost follows."""
+        return min(self.rtol, self.atol)
+
+    @property
     def work(self) -> float:
         """Predicted nominal seconds of one shard's time; see Speed."""
-        return self.program.work(len(self), self.method, min(self.rtol, self.atol))
+        return self.program.work(len(self), self.method, self.tightest)
 
 
 @dataclass(frozen=True)
@@ -97,16 +112,26 @@ _tickets = itertools.count()
 class Request:
     """One request, from admission to its end. Its rows may be under way on several shards at once.
 
-    Units: times are those of the engine's clock, seconds; `work` is predicted nominal seconds of one shard.
+    Units: times are those of the engine's clock, seconds; `work` is predicted nominal seconds of one shard,
+    `forecast` and `predicted` count from reception; the latter is what half of those forecast alike take.
     """
 
     def __init__(
-        self, problem: Problem, *, received: float, deadline: float, ended: Callable[["Request"], None]
+        self,
+        problem: Problem,
+        *,
+        received: float,
+        deadline: float,
+        ended: Callable[["Request"], None],
+        forecast: Forecast | None = None,
+        predicted: float = math.nan,
     ) -> None:
         self.ticket = next(_tickets)
         self.problem = problem
         self.received = received
         self.deadline = deadline
+        self.forecast = forecast
+        self.predicted = predicted
         self.work = problem.work
         self.due = deadline
         self._solution: Solution | None = None
@@ -119,6 +144,7 @@ class Request:
         self._lock = threading.Lock()
         self._taken = 0
         self._recorded = 0
+        self._begun: list[tuple[int, Lanes]] = []
 
     @property
     def solution(self) -> Solution:
@@ -141,8 +167,22 @@ class Request:
         first = self._taken
         self._taken = min(first + most, len(self.problem))
         if self.started is None:
-            self.started = now
+            # A turn may have begun before the request came that it takes along.
+            self.started = max(now, self.received)
         return range(first, self._taken)
+
+    def keep_begun(self, rows: range, lanes: Lanes) -> None:
+        """Rows were encoded: these are their lanes at the start."""
+        with self._lock:
+            self._begun.append((rows.start, lanes))
+
+    def begun(self, index: Array) -> Lanes:
+        """Lanes of some rows at their start, for a problem with `again` that was completed. Shapes: index [n]."""
+        stepper, parts = self.problem.program.stepper, sorted(self._begun, key=lambda part: part[0])
+        lanes = parts[0][1]
+        for _, others in parts[1:]:
+            lanes = stepper.join(lanes, others)
+        return stepper.select(lanes, index)
 
     def record(self, rows: Array, results: Solution, outputs: tuple[Array, ...], now: float) -> None:
         """Write down rows that ended; ends the request with its last row, or with one that failed.

@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from service.engine.admission import Waiting
 from service.engine.engine import Engine
@@ -68,31 +68,53 @@ class Runner:
         for program in programs:
             self._programs.pop(program.key, None)
 
-    async def solve(self, problem: Problem, *, received: float, deadline: float) -> Request:
+    async def solve(
+        self, problems: Sequence[Problem], *, received: float, deadline: float, strict: bool = False
+    ) -> Request:
         """The request once it has ended, however it did. Units: time.perf_counter().
 
-        A caller that is cancelled leaves: its rows are dropped and its lanes freed at their next step.
+        `problems` are the ways to solve it that the caller allows, tightest first; `strict`: the deadline is the
+        caller's, and must be likely to hold. A caller that is cancelled leaves: its rows are dropped and its lanes
+        freed at their next step.
 
-        Errors: QueueFullError when too much work waits; KeyError for a program that is not there (any more).
+        Errors: UnreachableDeadlineError; QueueFullError when too much work waits; KeyError for a program that is not
+            there (any more).
         """
-        if problem.program.key not in self._programs:
-            raise KeyError(problem.program.key)
+        key = problems[0].program.key
+        if key not in self._programs:
+            raise KeyError(key)
         loop = asyncio.get_running_loop()
-        request = Request(problem, received=received, deadline=deadline, ended=self._on_end)
         with self._changed:
-            self._waiting.offer(request)
+            request = self._waiting.admit(
+                problems,
+                received=received,
+                deadline=deadline,
+                strict=strict,
+                now=time.perf_counter(),
+                ended=self._on_end,
+            )
             self._open[request.ticket] = request
             future: asyncio.Future[Request] = loop.create_future()
             self._futures[request.ticket] = future
-            self._changed.notify(min(len(problem), len(self._engines)))
+            self._changed.notify(min(len(request.problem), len(self._engines)))
         timer = loop.call_later(max(0.0, deadline - time.perf_counter()), self._on_deadline, request)
         try:
-            return await future
+            await future
         except asyncio.CancelledError:
             request.finish(End.CANCELLED, time.perf_counter())
             raise
         finally:
             timer.cancel()
+        self._learn(request)
+        return request
+
+    @staticmethod
+    def _learn(request: Request) -> None:
+        """How long it took beside what was forecast."""
+        if request.end is End.COMPLETED and request.forecast:
+            taken, program = time.perf_counter() - request.received, request.problem.program
+            program.usual.observe(taken / request.forecast.expected)
+            program.worst.observe(taken / request.forecast.p99)
 
     @property
     def state(self) -> EngineState:

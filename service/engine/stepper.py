@@ -50,15 +50,21 @@ class Stepped(NamedTuple):
     err_norm: Array  # RMS error of the attempt, largest part, state units
 
 
-class Rows(NamedTuple):
-    """Rows about to start. Units: first_dt in the field's time, a magnitude; max_nfe in field evaluations."""
+class Terms(NamedTuple):
+    """How rows are to be solved. Units: first_dt in the field's time, a magnitude; max_nfe in field evaluations."""
 
-    inputs: Array  # [row, *input.shape]
-    args: tuple[Array, ...]  # each [row, ...]
     rtol: Array  # [row]
     atol: Array  # [row]
     max_nfe: Array  # [row]
     first_dt: Array  # [row]
+
+
+class Rows(NamedTuple):
+    """Rows about to start."""
+
+    inputs: Array  # [row, *input.shape]
+    args: tuple[Array, ...]  # each [row, ...]
+    terms: Terms
 
 
 class Stepper(Protocol):
@@ -75,6 +81,10 @@ class Stepper(Protocol):
 
     def step(self, method: str, lanes: Lanes) -> Stepped:
         """One attempt on every lane given; all of them must be running."""
+        ...
+
+    def restart(self, lanes: Lanes, terms: Terms) -> Stepped:
+        """Lanes that `start` gave, still at their start, on other terms: no evaluation is made or counted."""
         ...
 
     def select(self, lanes: Lanes, index: Array) -> Lanes:

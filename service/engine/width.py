@@ -1,18 +1,17 @@
 """How many lanes a step should have on this machine: measured, because a conv field and a small MLP differ a lot."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from node_model.manifest import ProgramSpec, TensorSpec
-from service.engine.stepper import Array, Rows, Stepper
+from service.engine.speed import TURN_SECONDS
+from service.engine.stepper import Array, Rows, Stepper, Terms
 
 MOST_LANES = 1024
 LONGEST_STEP = 6e-3
 """Seconds. A longer step would keep newcomers waiting."""
-TURN_SECONDS = 3e-4
-"""What a turn costs beside the step itself."""
 NEARLY_BEST = 1.05
 REPEATS = 10
 
@@ -32,8 +31,8 @@ def example(spec: TensorSpec, lanes: int) -> Array:
     return values.astype(spec.dtype)
 
 
-def measured_lanes(seconds_of: Callable[[int], float]) -> int:
-    """The least width at which a turn's time per lane is within 5 % of the best, its step within LONGEST_STEP."""
+def measured_steps(seconds_of: Callable[[int], float]) -> dict[int, float]:
+    """Seconds of a step by its width: 1, 2, 4, ... while it stays within LONGEST_STEP."""
     seconds = {1: seconds_of(1)}
     lanes = 2
     while lanes <= MOST_LANES:
@@ -42,6 +41,11 @@ def measured_lanes(seconds_of: Callable[[int], float]) -> int:
             break
         seconds[lanes] = taken
         lanes *= 2
+    return seconds
+
+
+def best_width(seconds: Mapping[int, float]) -> int:
+    """The least width at which a turn's time per lane is within 5 % of the best."""
     per_lane = {lanes: (taken + TURN_SECONDS) / lanes for lanes, taken in seconds.items()}
     return next(lanes for lanes, taken in per_lane.items() if taken <= NEARLY_BEST * min(per_lane.values()))
 
@@ -50,7 +54,7 @@ def example_rows(spec: ProgramSpec, count: int, first_dt: float) -> Rows:
     """Rows to run a program on. Shapes: -> [count, ...]."""
     tol, budget = np.full(count, spec.tol.default), np.full(count, 10**6)
     args = tuple(example(arg, count) for arg in spec.args)
-    return Rows(example(spec.input, count), args, tol, tol, budget, np.full(count, first_dt))
+    return Rows(example(spec.input, count), args, Terms(tol, tol, budget, np.full(count, first_dt)))
 
 
 def step_seconds(stepper: Stepper, method: str, lanes: int) -> float:

@@ -29,13 +29,15 @@ async def bench(
     seconds: float,
     tols: Sequence[str],
     model: str | None,
+    query: str = "",
     bodies: Sequence[bytes],
     seed: int,
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
     """Ask a server for `seconds` and sum up.
 
-    Without `bodies` inputs are drawn in the shape and range that the model says.
+    `query` is added to every request's, for instance `deadline_ms=100`. Without `bodies` inputs are
+    drawn in the shape and range that the model says.
 
     Errors: BenchError when nobody answers or the model is unknown.
     """
@@ -49,7 +51,8 @@ async def bench(
         raise BenchError(f"{name}: expected a model that answers {' or '.join(FIELDS)}")
     inputs = bodies or _drawn_bodies(described["signature"][route]["input"], FIELDS[route])
     arrivals = poisson_arrivals(rate, seconds, tols, len(inputs), seed)
-    client = LoadClient(target, lambda arrival: f"{route}?model={quote(name)}&tol={arrival.tol}", inputs)
+    further = f"&{query}" if query else ""
+    client = LoadClient(target, lambda arrival: f"{route}?model={quote(name)}&tol={arrival.tol}{further}", inputs)
     outcomes = await client.run(arrivals, lambda done: progress(done, len(arrivals)))
     return {"url": url, "model": name, "route": route, **summarise(outcomes, seconds, rate)}
 

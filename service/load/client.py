@@ -1,18 +1,24 @@
 """Requests sent at their times, over as many connections as that takes."""
 
 import asyncio
+import re
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult
 
 from service.load.arrivals import Arrival
 from service.load.connection import Connection, Reply
 
+_TIMING = re.compile(r"(\w+);dur=([\d.]+)")
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a request. `status` 0: the connection failed. Units: latency in seconds from the intended time."""
+    """What became of a request. `status` 0: the connection failed.
+
+    Units: latency in seconds from the intended time; `timing` in milliseconds, by the names of Server-Timing.
+    """
 
     tol: str
     status: int
@@ -21,6 +27,8 @@ class Outcome:
     """By how much the client itself sent too late."""
     nfe: int | None = None
     retry_after: float | None = None
+    used_tol: float | None = None
+    timing: Mapping[str, float] = field(default_factory=dict)
 
 
 class LoadClient:
@@ -55,10 +63,17 @@ class LoadClient:
             reply = await self._ask(arrival)
         except OSError:
             return Outcome(arrival.tol, 0, time.perf_counter() - due, late)
-        nfe, retry = reply.headers.get("x-nfe"), reply.headers.get("retry-after")
         latency = time.perf_counter() - due
+        nfe, retry, tol = (reply.headers.get(name) for name in ("x-nfe", "retry-after", "x-tol"))
         return Outcome(
-            arrival.tol, reply.status, latency, late, int(nfe) if nfe else None, float(retry) if retry else None
+            arrival.tol,
+            reply.status,
+            latency,
+            late,
+            nfe=int(nfe) if nfe else None,
+            retry_after=float(retry) if retry else None,
+            used_tol=float(tol) if tol else None,
+            timing={name: float(value) for name, value in _TIMING.findall(reply.headers.get("server-timing", ""))},
         )
 
     async def _ask(self, arrival: Arrival) -> Reply:

@@ -1,5 +1,6 @@
 """Outcomes summed up: by tolerance and in all."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ def summarise(outcomes: Sequence[Outcome], seconds: float, rate: float) -> dict[
         "answered_per_second": round(sum(o.status == 200 for o in outcomes) / seconds, 1),
         "client_late_p99_ms": _milliseconds(late, 99),
         "all": _of(outcomes),
-        "by_tol": dict(sorted(classes.items(), key=lambda item: -float(item[0]))),
+        "by_tol": dict(sorted(classes.items(), key=lambda item: -math.inf if item[0] == "auto" else -float(item[0]))),
     }
 
 
@@ -31,11 +32,20 @@ def _of(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "sent": len(outcomes),
         "ok": len(fine),
         "refused": sum(o.status == 429 for o in outcomes),
-        "failed": sum(o.status not in (200, 429) for o in outcomes),
+        "too_late": sum(o.status == 504 for o in outcomes),
+        "failed": sum(o.status not in (200, 429, 504) for o in outcomes),
         "nfe_mean": round(float(np.mean(nfe)), 2) if nfe else None,
+        "loosened": sum(o.used_tol is not None and o.tol != "auto" and o.used_tol > 1.001 * float(o.tol) for o in fine),
+        "predicted_over_taken": _ratio(fine),
         **{f"p{p}_ms": _milliseconds([o.latency for o in fine], p) for p in PERCENTILES},
         "max_ms": _milliseconds([o.latency for o in fine], 100),
     }
+
+
+def _ratio(outcomes: Sequence[Outcome]) -> float | None:
+    """Median of what the server predicted over what it took."""
+    ratios = [o.timing["predicted"] / o.timing["total"] for o in outcomes if {"predicted", "total"} <= o.timing.keys()]
+    return round(float(np.median(ratios)), 3) if ratios else None
 
 
 def _milliseconds(seconds: Sequence[float], percentile: float) -> float | None:

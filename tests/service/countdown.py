@@ -59,13 +59,24 @@ class Countdown:
         self.widths = []
 
     def start(self, rows):
-        count = len(rows.inputs)
+        count, terms = len(rows.inputs), rows.terms
         y, zeros, ones = np.array(rows.inputs, float), np.zeros(count), np.ones(count, np.int64)
         status = np.where(y[:, 0] == 0, Status.OK, Status.RUNNING)
         lanes = Lanes(
-            y, y, zeros, rows.first_dt, ones > 0, ones * 0, ones, zeros + 1, rows.rtol, rows.atol, rows.max_nfe, ()
+            y, y, zeros, terms.first_dt, ones > 0, ones * 0, ones, zeros + 1, terms.rtol, terms.atol, terms.max_nfe, ()
         )
         return Stepped(lanes, status, zeros, ones, ones > 0, zeros)
+
+    def restart(self, lanes, terms):
+        none = np.zeros(len(lanes.t), np.int64)
+        return Stepped(
+            lanes._replace(nfe=none, dt=terms.first_dt, max_nfe=terms.max_nfe),
+            none,
+            lanes.t,
+            none,
+            lanes.accepted,
+            lanes.t,
+        )
 
     def step(self, method, lanes):
         self.before_step(method, lanes)
@@ -92,8 +103,9 @@ def program(stepper=None, lanes=4, key=None):
     stepper = stepper or Countdown()
     seconds = dict.fromkeys(METHODS, ATTEMPT_SECONDS / EVALUATIONS)
     widths = dict.fromkeys(METHODS, lanes)
+    steps = {method: {1: ATTEMPT_SECONDS, lanes: ATTEMPT_SECONDS} for method in METHODS}
     name = key or f"countdown-{next(_names)}"
-    return ServedProgram(name, name, stepper, CostTable(stepper.spec), Speed(1e-6, seconds), widths)
+    return ServedProgram(name, name, stepper, CostTable(stepper.spec), Speed(1e-6, seconds, steps), widths)
 
 
 def problem(program, attempts, names=None, *, method="bosh3", partial=False):

@@ -9,7 +9,7 @@ import torch
 from node_model.errors import ArtifactError
 from service.engine.engine import solve_alone
 from service.engine.request import End, Problem
-from service.engine.stepper import Rows
+from service.engine.stepper import Rows, Terms
 from service.models import load_model
 from service.settings import Settings
 
@@ -66,7 +66,7 @@ def test_a_torch_step_asks_its_device_for_one_transfer(both, rng, monkeypatch):
     ones = np.ones(4)
     inputs = rng.random((4, *program.spec.input.shape)).astype(np.float32)
     started = program.stepper.start(
-        Rows(inputs, (), 1e-3 * ones, 1e-3 * ones, 1000 * ones.astype(np.int64), 0.1 * ones)
+        Rows(inputs, (), Terms(1e-3 * ones, 1e-3 * ones, 1000 * ones.astype(np.int64), 0.1 * ones))
     )
     transfers.clear()
     program.stepper.step(next(iter(program.spec.methods)), started.lanes)

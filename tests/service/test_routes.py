@@ -21,7 +21,7 @@ def test_a_classification_says_what_it_cost(client):
     assert answer.headers["X-NFE"] == str(solver["nfe"])
     assert float(answer.headers["X-Tol"]) == 0.01
     assert "solve;dur=" in answer.headers["Server-Timing"]
-    assert set(body["timing_ms"]) == {"queue", "solve", "total"}
+    assert set(body["timing_ms"]) == {"queue", "solve", "total", "predicted"}
 
 
 def test_a_tighter_tolerance_costs_more(client):

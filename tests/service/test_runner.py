@@ -30,7 +30,7 @@ async def running(*programs, shards=2, queue_seconds=60.0):
 
 def solve(runner, asked, seconds=30.0):
     now = time.perf_counter()
-    return asyncio.create_task(runner.solve(asked, received=now, deadline=now + seconds))
+    return asyncio.create_task(runner.solve([asked], received=now, deadline=now + seconds))
 
 
 async def until(condition):

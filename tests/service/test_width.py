@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.engine.width import LONGEST_STEP, MOST_LANES, NEARLY_BEST, TURN_SECONDS, measured_lanes
+from service.engine.width import LONGEST_STEP, MOST_LANES, NEARLY_BEST, TURN_SECONDS, best_width, measured_steps
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,7 @@ def test_the_width_is_the_least_that_is_nearly_best_and_not_too_long(fixed, per_
     def seconds(lanes):
         return fixed + per_lane * lanes
 
-    lanes = measured_lanes(seconds)
+    lanes = best_width(measured_steps(seconds))
     allowed = [w for w in (2**k for k in range(20)) if w <= MOST_LANES and (w == 1 or seconds(w) <= LONGEST_STEP)]
     per_lane = {w: (seconds(w) + TURN_SECONDS) / w for w in allowed}
     assert lanes in allowed

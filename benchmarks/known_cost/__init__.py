@@ -1,0 +1,1 @@
+"""What the service says beforehand, against what came: evaluations, errors, milliseconds, deadlines."""

@@ -1,0 +1,94 @@
+"""What the service says beforehand, against what came, on test images and under load.
+
+Run: python -m benchmarks.known_cost
+"""
+
+import json
+from typing import Annotated, Any
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from benchmarks.known_cost.answers import (
+    BETWEEN,
+    Classifier,
+    automatic,
+    cheapest_methods,
+    predicted_nfe,
+    stability,
+)
+from benchmarks.known_cost.load import image_bodies, under_load
+from benchmarks.known_cost.report import write
+from benchmarks.machine import described, training_paused
+from benchmarks.servers import ROOT, ours, running
+from training.data import load_images
+
+Array = npt.NDArray[Any]
+
+OUT = ROOT / "docs" / "benchmarks"
+DATA = {"odenet-mnist": "mnist", "odenet-fashion": "fashion-mnist"}
+BATCH = 250
+STRANGE = 1_000
+
+
+def main(
+    items: Annotated[int, typer.Option(help="Test images.")] = 10_000,
+    reference_items: Annotated[int, typer.Option(help="Test images with a float64 reference.")] = 1_000,
+    seconds: Annotated[float, typer.Option(help="Of each load.")] = 30,
+    images_per_request: int = 8,
+) -> None:
+    """Write known-cost.json, known-cost.md and known-cost.png."""
+    found: dict[str, Any] = {}
+    shipped = [name for name in DATA if (ROOT / "checkpoints" / name).exists()]
+    for name in shipped:
+        Console().print(name)
+        directory, images = ROOT / "checkpoints" / name / "1", load_images(DATA[name], None).test_images[:items]
+        classifier = Classifier(directory)
+        found[name] = {
+            "nfe": predicted_nfe(classifier, images, tuple(sorted((*classifier.ladder, *BETWEEN), reverse=True))),
+            "auto": automatic(classifier, images, lambda some, name=name: _auto(name, some)),  # type: ignore[misc]
+            "stable": stability(classifier, images),
+            "method": cheapest_methods(classifier, directory, images[:reference_items]),
+        }
+    classifier = Classifier(ROOT / "checkpoints" / "odenet-mnist" / "1")
+    strange = {
+        kind: automatic(classifier, images, lambda some: _auto("odenet-mnist", some))
+        for kind, images in _strange().items()
+    }
+    bodies = image_bodies(load_images("mnist", None).test_images, images_per_request)
+    with training_paused():
+        load = under_load(bodies, classifier.program.cost, seconds)
+    recorded = {**described("onnxruntime", "torch"), "images_per_request": images_per_request, "items": items}
+    recorded |= {"reference_items": reference_items, "models": found, "no digits": strange, "load": load}
+    (OUT / "known-cost.json").write_text(json.dumps(recorded, indent=1) + "\n")
+    write(OUT)
+
+
+def _auto(name: str, images: Array) -> list[dict[str, Any]]:
+    """Predictions of a server with tol=auto."""
+    found = []
+    with running(ours(MODELS=name)) as server, httpx.Client(base_url=server.url, timeout=300) as client:
+        for first in track(range(0, len(images), BATCH), "tol=auto"):
+            body = {"images": images[first : first + BATCH].tolist()}
+            answer = client.post("/classify", params={"tol": "auto", "model": name}, json=body).raise_for_status()
+            found += answer.json()["predictions"]
+    return found
+
+
+def _strange() -> dict[str, Array]:
+    """Pictures that are no digits, in the range of the input."""
+    rng, digits = np.random.default_rng(0), load_images("mnist", None).test_images[:STRANGE]
+    return {
+        "clothes (Fashion-MNIST)": load_images("fashion-mnist", None).test_images[:STRANGE],
+        "uniform noise": rng.random(digits.shape).astype(np.float32),
+        "digits in negative": 1 - digits,
+        "two digits, one on the other": np.maximum(digits, digits[rng.permutation(len(digits))]),
+    }
+
+
+if __name__ == "__main__":
+    typer.run(main)

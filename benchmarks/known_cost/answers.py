@@ -1,0 +1,128 @@
+"""Predicted evaluations, tol=auto, stable and method=auto on test images, which calibration never saw."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.known_cost.reference import reference_logits
+from service.engine.engine import solve_alone
+from service.engine.program import ServedProgram
+from service.engine.request import Problem
+from service.models import load_model
+from service.settings import Settings
+from training.calibrate import answer_error
+
+Array = npt.NDArray[Any]
+
+BETWEEN = (5e-2, 2e-2, 5e-3, 2e-4)
+"""Tolerances that no row was measured at."""
+CHUNK = 500
+MAX_NFE = 10_000
+
+
+class Classifier:
+    """A classifier's program, asked without a server."""
+
+    def __init__(self, directory: Path) -> None:
+        self.program: ServedProgram = load_model(directory, Settings()).programs["classify"]
+        limits = self.program.spec.tol
+        self.ladder = self.program.cost.ladder(limits.tightest, limits.loosest)
+
+    def solved(self, images: Array, tol: float, method: str = "auto") -> tuple[Array, Array]:
+        """Logits and NFE. Shapes: images [item, ...] -> [item, class], [item]."""
+        cost = self.program.cost
+        chosen = cost.cheapest_method(tol, tol) if method == "auto" else method
+        parts = []
+        for first in range(0, len(images), CHUNK):
+            part = images[first : first + CHUNK]
+            problem = Problem(self.program, chosen, part, (), tol, tol, MAX_NFE, cost.first_dt(chosen, tol))
+            parts.append(solve_alone(problem))
+        return np.concatenate([p.outputs[0] for p in parts]), np.concatenate([p.solution.nfe for p in parts])
+
+
+def predicted_nfe(classifier: Classifier, images: Array, tols: tuple[float, ...]) -> list[dict[str, Any]]:
+    """Predicted against observed evaluations by tolerance."""
+    cost, rows = classifier.program.cost, []
+    for tol in tols:
+        method = cost.cheapest_method(tol, tol)
+        _, nfe = classifier.solved(images, tol)
+        mean, p99 = cost.nfe_mean(method, tol), cost.nfe_p99(method, tol)
+        assert mean is not None
+        assert p99 is not None
+        rows.append(
+            {
+                "tol": tol,
+                "method": method,
+                "predicted_mean": round(mean, 3),
+                "observed_mean": round(float(nfe.mean()), 3),
+                "predicted_p99": round(p99, 2),
+                "over_p99": round(float((nfe > p99 + 1e-9).mean()), 5),
+            }
+        )
+    return rows
+
+
+def automatic(classifier: Classifier, images: Array, ask: Callable[[Array], list[dict[str, Any]]]) -> dict[str, Any]:
+    """tol=auto beside the loosest and the tightest tolerance; `ask` sends images to a server with tol=auto."""
+    loosest, tightest = classifier.ladder[0], classifier.ladder[-1]
+    _, cheap = classifier.solved(images, loosest)
+    reference = classifier.solved(images, tightest)[0].argmax(1)
+    found = ask(images)
+    labels = np.array([item["index"] for item in found])
+    tries = np.array([len(item["solver"]["attempts"]) for item in found])
+    stable = np.array([item["stable"] for item in found])
+    return {
+        "items": len(images),
+        "label_of_the_tightest": round(float((labels == reference).mean()), 5),
+        "nfe_over_loosest": round(float(np.mean([item["solver"]["nfe"] for item in found]) / cheap.mean()), 4),
+        "tries_mean": round(float(tries.mean()), 4),
+        "tries_most": int(tries.max()),
+        "never_stable": round(float((~stable).mean()), 5),
+    }
+
+
+def stability(classifier: Classifier, images: Array) -> list[dict[str, Any]]:
+    """How many answers are called stable at each tolerance, and how many of those have the tightest one's label."""
+    cost, rows = classifier.program.cost, []
+    reference = classifier.solved(images, classifier.ladder[-1])[0].argmax(1)
+    for tol in classifier.ladder[:-1]:
+        logits, _ = classifier.solved(images, tol)
+        margin = cost.margin_error_p99(cost.cheapest_method(tol, tol), tol)
+        top = np.sort(logits, 1)
+        stable, agree = top[:, -1] - top[:, -2] > margin, logits.argmax(1) == reference
+        rows.append(
+            {
+                "tol": tol,
+                "stable": round(float(stable.mean()), 5),
+                "agree_if_stable": round(float(agree[stable].mean()), 5),
+                "agree": round(float(agree.mean()), 5),
+            }
+        )
+    return rows
+
+
+def cheapest_methods(classifier: Classifier, directory: Path, images: Array) -> list[dict[str, Any]]:
+    """method=auto beside dopri5: evaluations and 99th percentile of the error, against a float64 reference."""
+    reference, rows = reference_logits(directory, images), []
+    for tol in classifier.ladder:
+        figures = {}
+        for method in ("auto", "dopri5"):
+            logits, nfe = classifier.solved(images, tol, method)
+            error = answer_error(logits, reference, "logit")
+            figures[method] = (float(nfe.mean()), float(np.percentile(error, 99)))
+        (nfe_auto, error_auto), (nfe, error) = figures["auto"], figures["dopri5"]
+        rows.append(
+            {
+                "tol": tol,
+                "method": classifier.program.cost.cheapest_method(tol, tol),
+                "nfe": round(nfe_auto, 3),
+                "nfe_dopri5": round(nfe, 3),
+                "error_p99": float(f"{error_auto:.4g}"),
+                "error_p99_dopri5": float(f"{error:.4g}"),
+                "error_ratio": round(error_auto / error, 3),
+            }
+        )
+    return rows

@@ -1,0 +1,135 @@
+"""From a request that has been read to its solved rows: what the engine is asked, and what its refusals become."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+
+from service.api.answers import Solved, failure_of
+from service.api.context import Context, Plan, record_of
+from service.api.errors import ApiError, Code
+from service.api.middleware import CancelledWhenLeft
+from service.api.responses import answer_response
+from service.engine.choice import UnreachableDeadlineError
+from service.engine.request import Problem, QueueFullError, Request
+from service.engine.stepper import Array
+from service.record import RequestRecord, SolveRecord
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request whose query has been read."""
+
+    context: Context
+    request: HttpRequest
+    plan: Plan
+
+    @property
+    def record(self) -> RequestRecord:
+        """What is remembered of it."""
+        return record_of(self.request)
+
+
+async def solve(job: Job, inputs: Array, args: tuple[Array, ...] = (), rows_per_item: int = 1) -> Solved:
+    """Have the engine solve the rows and note what they cost.
+
+    Shapes: inputs, args [row, ...].
+    Errors: ApiError for what was refused or went wrong.
+    """
+    wishes, program = job.plan.wishes, job.plan.program
+    problems = [way.problem(program, inputs, args, wishes.partial) for way in wishes.ways]
+    request = await submit(job, problems)
+    return first_solved(job, request, rows_per_item)
+
+
+async def submit(job: Job, problems: Sequence[Problem]) -> Request:
+    """The request once it has ended. Errors: ApiError for what was refused."""
+    wishes, context, received = job.plan.wishes, job.context, job.record.received
+    seconds = context.settings.max_seconds if wishes.deadline is None else wishes.deadline
+    try:
+        async with CancelledWhenLeft(job.request):
+            return await context.runner.solve(
+                problems, received=received, deadline=received + seconds, strict=wishes.deadline is not None
+            )
+    except QueueFullError as error:
+        raise _queue_full(error) from error
+    except UnreachableDeadlineError as error:
+        raise _unreachable(error, seconds) from error
+
+
+def first_solved(job: Job, request: Request, rows_per_item: int = 1) -> Solved:
+    """What became of the rows, noted. Errors: ApiError for what went wrong."""
+    note(job, [request], rows_per_item)
+    failure = failure_of(request, rows_per_item)
+    if failure:
+        failure.headers |= cost_headers(job, timing(job.record))
+        raise failure
+    solved = Solved.of(request)
+    if not solved.ok.all():
+        job.record.status = "partial"
+    return solved
+
+
+def note(job: Job, requests: Sequence[Request], rows_per_item: int = 1, tol: float | None = None) -> None:
+    """Write down what a request cost, in one try or several. `tol`: the loosest used, if not that of the first."""
+    first = requests[0]
+    nfe = sum(int(request.solution.nfe.sum()) for request in requests)
+    job.record.solve = SolveRecord(
+        tol=tol or first.problem.loosest,
+        nfe=nfe,
+        nfe_per_item=nfe * rows_per_item / len(first.problem),
+        queue_seconds=first.queue_seconds,
+        solve_seconds=sum(request.solve_seconds for request in requests),
+        predicted_seconds=first.predicted,
+        loosened=first.problem.loosest > max(job.plan.wishes.ways[0].rtol, job.plan.wishes.ways[0].atol),
+    )
+
+
+def answer(job: Job, content: dict[str, Any]) -> Response:
+    """The answer of a solve, with its headers."""
+    manifest, taken = job.plan.model.manifest, timing(job.record)
+    body = {"model": manifest.name, "version": manifest.version, **content, "timing_ms": taken}
+    return answer_response(body, cost_headers(job, taken))
+
+
+def timing(record: RequestRecord) -> dict[str, float]:
+    """Milliseconds of a solve."""
+    solve = record.solve
+    assert solve is not None  # noqa: S101 - it was solved
+    total = time.perf_counter() - record.received
+    seconds = {
+        "queue": solve.queue_seconds,
+        "solve": solve.solve_seconds,
+        "total": total,
+        "predicted": solve.predicted_seconds,
+    }
+    return {name: round(1e3 * value, 3) for name, value in seconds.items()}
+
+
+def cost_headers(job: Job, taken: dict[str, float]) -> dict[str, str]:
+    """What a solve cost, for those who do not read bodies."""
+    solve = job.record.solve
+    assert solve is not None  # noqa: S101 - it was solved
+    return {
+        "X-NFE": str(solve.nfe),
+        "X-Tol": f"{solve.tol:g}",
+        "Server-Timing": ", ".join(f"{name};dur={value}" for name, value in taken.items()),
+    }
+
+
+def _queue_full(error: QueueFullError) -> ApiError:
+    seconds = math.ceil(error.retry_after)
+    details = {"waiting_seconds": round(error.waiting, 3), "retry_after_seconds": seconds}
+    return ApiError(Code.QUEUE_FULL, str(error), details, {"Retry-After": str(max(1, seconds))})
+
+
+def _unreachable(error: UnreachableDeadlineError, seconds: float) -> ApiError:
+    predicted, given = round(1e3 * error.predicted, 3), round(1e3 * seconds, 3)
+    message = (
+        f"would take up to {predicted:g} ms, the deadline is {given:g} ms; loosen tol, allow max_tol, or give more"
+    )
+    return ApiError(Code.DEADLINE, message, {"predicted_ms": predicted, "deadline_ms": given, "nfe": 0})

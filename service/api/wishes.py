@@ -1,0 +1,110 @@
+"""What a query asks of the solve: which tolerances will do, by which method, until when."""
+
+import math
+from dataclasses import dataclass
+
+from service.api.errors import invalid
+from service.api.parameters import Parameters
+from service.engine.program import ServedProgram
+from service.engine.request import Problem
+from service.engine.stepper import Array
+
+LEAST_DEADLINE_MS = 0.001
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to solve a request: the same for all its items."""
+
+    method: str
+    rtol: float
+    atol: float
+    max_nfe: int
+    first_dt: float
+
+    def problem(self, program: ServedProgram, inputs: Array, args: tuple[Array, ...], partial: bool) -> Problem:
+        """In the engine's words. Shapes: inputs, args [row, ...]."""
+        how = (self.rtol, self.atol, self.max_nfe, self.first_dt)
+        return Problem(program, self.method, inputs, args, *how, partial)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """`ways` are tolerances that will do, tightest first: the first that fits deadline and load is taken. With `auto`
+    they are tried one after another instead, loosest first, item by item until the label is stable.
+
+    Units: deadline in seconds from the arrival of the request; None when none was given.
+    """
+
+    ways: tuple[Choice, ...]
+    auto: bool
+    deadline: float | None
+    partial: bool
+
+
+def read_wishes(
+    parameters: Parameters, program: ServedProgram, *, most_nfe: int, most_seconds: float, may_auto: bool
+) -> Wishes:
+    """Errors: ApiError 422 naming the parameter and what was expected."""
+    auto = may_auto and parameters.text("tol") == "auto"
+    pairs = _auto_tolerances(parameters, program) if auto else _tolerances(parameters, program)
+    method, max_nfe = _method(parameters, program), parameters.count("max_nfe", 1, most_nfe)
+    ways = [_choice(program, method, rtol, atol, max_nfe, most_nfe) for rtol, atol in pairs]
+    deadline_ms = parameters.number("deadline_ms", LEAST_DEADLINE_MS, 1e3 * most_seconds)
+    return Wishes(
+        ways=_surer_each(program, ways) if auto else tuple(ways),
+        auto=auto,
+        deadline=None if deadline_ms is None else deadline_ms / 1e3,
+        partial=parameters.word("partial", ("false", "true")) == "true",
+    )
+
+
+def _tolerances(parameters: Parameters, program: ServedProgram) -> list[tuple[float, float]]:
+    """rtol and atol as asked for, then looser ones up to max_tol."""
+    limits = program.spec.tol
+    tol = parameters.tolerance("tol", limits, limits.default)
+    rtol, atol = (parameters.tolerance(name, limits, tol) for name in ("rtol", "atol"))
+    asked = max(rtol, atol)
+    most = parameters.number("max_tol", asked, limits.loosest)
+    if most is None:
+        return [(rtol, atol)]
+    looser = [tol for tol in (*reversed(program.cost.ladder(asked, most)), most) if tol > asked]
+    return [(rtol, atol), *((max(rtol, tol), max(atol, tol)) for tol in dict.fromkeys(looser))]
+
+
+def _auto_tolerances(parameters: Parameters, program: ServedProgram) -> list[tuple[float, float]]:
+    """The calibrated ones, loosest first."""
+    for name in parameters.given("rtol", "atol", "max_tol"):
+        raise invalid(name, "not with tol=auto, which chooses the tolerance itself")
+    ladder = program.cost.ladder(program.spec.tol.tightest, program.spec.tol.loosest)
+    return [(tol, tol) for tol in ladder]
+
+
+def _surer_each(program: ServedProgram, ways: list[Choice]) -> tuple[Choice, ...]:
+    """Without those whose margin is no surer than that of a looser one."""
+    kept: list[Choice] = []
+    least = math.inf
+    for way in ways:
+        margin = program.cost.margin_error_p99(way.method, way.rtol)
+        if margin is not None and margin < least:
+            kept.append(way)
+            least = margin
+    if not kept:
+        raise invalid("tol", "auto needs a model whose margins were calibrated; expected a number")
+    return tuple(kept)
+
+
+def _method(parameters: Parameters, program: ServedProgram) -> str:
+    method, methods = parameters.text("method") or "auto", program.spec.methods
+    if method != "auto" and method not in methods:
+        raise invalid("method", f"expected auto, {', '.join(methods)}; got {method[:80]!r}")
+    return method
+
+
+def _choice(
+    program: ServedProgram, method: str, rtol: float, atol: float, max_nfe: int | None, most_nfe: int
+) -> Choice:
+    cost, tightest = program.cost, min(rtol, atol)
+    chosen = cost.cheapest_method(rtol, atol) if method == "auto" else method
+    budget = max_nfe or cost.max_nfe(chosen, tightest, most_nfe)
+    return Choice(chosen, rtol, atol, budget, cost.first_dt(chosen, tightest))
