@@ -59,11 +59,12 @@ def answers(url):
 
 
 def test_the_curl_lines_of_the_readme_answer_as_it_says(shipped):
-    loose, tight, density, sample = (answer for _, answer in answers(shipped))
+    loose, tight, auto, density, sample = (answer for _, answer in answers(shipped))
     nfe = [answer["predictions"][0]["solver"]["nfe"] for answer in (loose, tight)]
-    assert {answer["predictions"][0]["label"] for answer in (loose, tight)} == {"7"}
+    assert {answer["predictions"][0]["label"] for answer in (loose, tight, auto)} == {"7"}
     promised = re.search(r"took (\d+) evaluations of the network, the second (\d+)", (ROOT / "README.md").read_text())
     assert nfe == [int(number) for number in promised.groups()]
+    assert [attempt["tol"] for attempt in auto["predictions"][0]["solver"]["attempts"]] == [0.1]
     assert density["predictions"][0]["status"] == "ok"
     assert np.isfinite(density["predictions"][0]["log_density"])
     assert np.array(sample["samples"]).shape == (3, 2)
@@ -77,7 +78,7 @@ def test_every_drawn_digit_gets_its_label(shipped, digit):
     assert answer.json()["predictions"][0]["label"] == str(digit)
 
 
-def test_mnist_test_error_over_http_is_at_most_0_8_percent(shipped, data_dir):
+def test_mnist_test_error_over_http_is_at_most_0_45_percent(shipped, data_dir):
     mnist = load_images("mnist", data_dir)
     wrong = 0
     for begin in range(0, 10_000, 1_000):
@@ -86,7 +87,7 @@ def test_mnist_test_error_over_http_is_at_most_0_8_percent(shipped, data_dir):
         answer = httpx.post(f"{shipped}/classify?tol=1e-2", json={"images": images}, timeout=120)
         found = np.array([prediction["index"] for prediction in answer.json()["predictions"]])
         wrong += int((found != mnist.test_labels[part]).sum())
-    assert wrong <= 80
+    assert wrong <= 45
 
 
 def test_shipped_densities_integrate_to_one_over_http(shipped):
