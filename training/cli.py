@@ -323,6 +323,7 @@ def evaluate(
 @app.command()
 def study(
     runs: Annotated[list[Path], typer.Argument(help="Run directories, for instance runs/odenet-mnist.")],
+    brief: Annotated[bool, typer.Option("--brief", help="A classifier at tol 1e-3 and as served only.")] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Measure finished runs on their test sets and write a record of each into docs/runs/.
@@ -333,7 +334,7 @@ def study(
 
     with _one_line_errors():
         for run in runs:
-            typer.echo(f"{measure(run, data_dir)}: written")
+            typer.echo(f"{measure(run, data_dir, brief=brief)}: written")
     typer.echo("next: odetrain report")
 
 

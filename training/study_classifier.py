@@ -38,8 +38,10 @@ BATCH, REPEATS = 128, 3
 TIMES = torch.tensor([0.0, 1.0], dtype=torch.float64)
 
 
-def study_classifier(run: Path, data_dir: Path | None, ladder: tuple[float, ...] = LADDER) -> dict[str, Any]:
-    """Every figure of a run, for its record.
+def study_classifier(
+    run: Path, data_dir: Path | None, ladder: tuple[float, ...] = LADDER, *, brief: bool = False
+) -> dict[str, Any]:
+    """Every figure of a run, for its record; `brief`: of Figure 3 only Table 1's tolerance, and no Euler steps.
 
     Errors: FileNotFoundError when the run saved nothing; ValueError for a run that is no classifier's.
     """
@@ -60,7 +62,9 @@ def study_classifier(run: Path, data_dir: Path | None, ladder: tuple[float, ...]
         "history": history(run / LOG),
     }
     if isinstance(task.model, ODENet):
-        return metrics | _Solved(task.model, task.data, config).measure(ladder)
+        return metrics | _Solved(task.model, task.data, config).measure(
+            (TABLE_TOL,) if brief else ladder, () if brief else EULER_STEPS
+        )
     model = task.model
     logits = _in_batches(model, torch.from_numpy(task.data.test_images))
     images = torch.from_numpy(task.data.train_images[:BATCH])
@@ -113,7 +117,7 @@ class _Solved:
         self._field = ScalarTime(model.field)
         self._features = _in_batches(model.features, torch.from_numpy(data.test_images))
 
-    def measure(self, ladder: tuple[float, ...]) -> dict[str, Any]:
+    def measure(self, ladder: tuple[float, ...], euler_steps: tuple[int, ...]) -> dict[str, Any]:
         """Figure 3's points over the ladder, and the same network by Euler's method and as it is served."""
         rows, logits = [], {}
         for tol in track(ladder, "tolerances"):
@@ -123,7 +127,7 @@ class _Solved:
         for row in rows:
             row["logit_error_rms"] = _rms_of_largest(logits[row["tol"]] - reference)
         euler = []
-        for steps in track(EULER_STEPS, "Euler steps"):
+        for steps in track(euler_steps, "Euler steps"):
             found = self._logits(partial(self._euler, steps=steps))
             off = _rms_of_largest(found - reference)
             euler.append({"steps": steps, **_errors(found, self._data), "logit_error_rms": off})

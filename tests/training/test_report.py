@@ -35,7 +35,9 @@ def page(tmp_path_factory):
             ("planar-pinwheel", "baseline planar --data pinwheel --epochs 1 --batch-size 5000 --layers 2 --threads 1"),
         ):
             odetrain(f"{words} --name {name}")
-        said = odetrain("study " + " ".join(str(path) for path in sorted((root / "runs").iterdir())))
+        brief, whole = root / "runs" / "compare-kinetic", sorted((root / "runs").iterdir())
+        odetrain(f"study --brief {brief}")
+        said = odetrain("study " + " ".join(str(path) for path in whole if path != brief))
         assert "next: odetrain report" in said
         for path in (root / "docs" / "runs").glob("*.json"):
             record = json.loads(path.read_text())
@@ -81,6 +83,13 @@ def test_the_adjoint_keeps_the_same_at_every_tolerance_and_the_solvers_steps_do_
     assert through[-1] > 2 * through[0] > 2 * adjoint[0]
     assert all(row["adjoint"]["nfe_forward"] == row["through"]["nfe_forward"] for row in rows)
     assert all(row["through"]["nfe_backward"] == 0 for row in rows)
+
+
+def test_a_brief_study_has_table_one_and_what_is_served(page):
+    brief, whole = (records(page)[name] for name in ("compare-kinetic", "odenet-mnist-plain"))
+    assert [row["tol"] for row in brief["tolerances"]] == [1e-3]
+    assert brief["euler"] == []
+    assert [row["tol"] for row in brief["serving"]] == [row["tol"] for row in whole["serving"]]
 
 
 def test_the_grid_of_a_density_sums_to_one(page):
