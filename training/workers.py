@@ -47,7 +47,12 @@ class Workers:
 
     def together(self, module: nn.Module) -> nn.Module:
         """A module whose backward pass leaves mean gradients in every process."""
-        return module if self.count == 1 else DistributedDataParallel(module)
+        if self.count == 1:
+            return module
+        # It keeps its group, and the group its threads, until the process ends; a thread that lets go of a tensor while
+        # the interpreter is being torn down aborts the process. With a group of its own these have long been idle by
+        # then, and those of the group that `wait` and `mean` use end when it is destroyed.
+        return DistributedDataParallel(module, process_group=distributed.new_group())
 
 
 @contextmanager
@@ -66,7 +71,6 @@ def started_workers(device: str) -> Iterator[Workers]:
     try:
         workers = Workers(distributed.get_rank(), distributed.get_world_size())
         yield workers
-        # Whoever leaves while others still talk to it may be aborted by its own communication thread.
         workers.wait()
     finally:
         distributed.destroy_process_group()
