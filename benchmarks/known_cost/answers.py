@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from rich.progress import track
 
 from benchmarks.known_cost.reference import reference_logits
 from service.engine.engine import solve_alone
@@ -30,13 +31,21 @@ class Classifier:
         self.program: ServedProgram = load_model(directory, Settings()).programs["classify"]
         limits = self.program.spec.tol
         self.ladder = self.program.cost.ladder(limits.tightest, limits.loosest)
+        self._known: dict[tuple[int, str, float], tuple[Array, Array]] = {}
+        self._asked: list[Array] = []  # keeps the ids in _known from being given to other images
 
     def solved(self, images: Array, tol: float, method: str = "auto") -> tuple[Array, Array]:
-        """Logits and NFE. Shapes: images [item, ...] -> [item, class], [item]."""
-        cost = self.program.cost
-        chosen = cost.cheapest_method(tol, tol) if method == "auto" else method
-        parts = []
-        for first in range(0, len(images), CHUNK):
+        """Logits and NFE, kept for those who ask again. Shapes: images [item, ...] -> [item, class], [item]."""
+        chosen = self.program.cost.cheapest_method(tol, tol) if method == "auto" else method
+        key = (id(images), chosen, tol)
+        if key not in self._known:
+            self._asked.append(images)
+            self._known[key] = self._solve(images, tol, chosen)
+        return self._known[key]
+
+    def _solve(self, images: Array, tol: float, chosen: str) -> tuple[Array, Array]:
+        cost, parts = self.program.cost, []
+        for first in track(range(0, len(images), CHUNK), f"{chosen} at {tol:g}"):
             part = images[first : first + CHUNK]
             problem = Problem(self.program, chosen, part, (), tol, tol, MAX_NFE, cost.first_dt(chosen, tol))
             parts.append(solve_alone(problem))
@@ -111,15 +120,15 @@ def cheapest_methods(classifier: Classifier, directory: Path, images: Array) -> 
         figures = {}
         for method in ("auto", "dopri5"):
             logits, nfe = classifier.solved(images, tol, method)
-            error = answer_error(logits, reference, "logit")
-            figures[method] = (float(nfe.mean()), float(np.percentile(error, 99)))
-        (nfe_auto, error_auto), (nfe, error) = figures["auto"], figures["dopri5"]
+            errors = answer_error(logits, reference, "logit")
+            figures[method] = (float(nfe.mean()), float(np.percentile(errors, 99)))
+        (nfe_auto, error_auto), (nfe_dopri5, error) = figures["auto"], figures["dopri5"]
         rows.append(
             {
                 "tol": tol,
                 "method": classifier.program.cost.cheapest_method(tol, tol),
                 "nfe": round(nfe_auto, 3),
-                "nfe_dopri5": round(nfe, 3),
+                "nfe_dopri5": round(nfe_dopri5, 3),
                 "error_p99": float(f"{error_auto:.4g}"),
                 "error_p99_dopri5": float(f"{error:.4g}"),
                 "error_ratio": round(error_auto / error, 3),

@@ -108,8 +108,9 @@ def _load(load: dict[str, Any], images: int) -> list[str]:
     lines = [
         "## Under load",
         "",
-        f"Requests of {images} images at random times, tolerances 1e-1 to 1e-4 alike, `odenet-mnist`; the client on",
-        f"the same machine. It is answered {load['capacity_per_second']:g} requests a second at most. At 70 % of that:",
+        f"Requests of {images} images at random times, tolerances {', '.join(load['tols'])} alike, `odenet-mnist`;",
+        f"the client on the same machine. It is answered {load['capacity_per_second']:g} requests a second at most.",
+        "At 70 % of that:",
         "",
         f"- predicted over taken milliseconds: median {predicted['median']:.2f}, 80 % of requests between",
         f"  {predicted['p10']:.2f} and {predicted['p90']:.2f}; median by tolerance "
