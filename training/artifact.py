@@ -35,8 +35,8 @@ COMMON_OPTIONS = (
 )
 """Settings that every training command has as an option."""
 OWN_OPTIONS = {
-    "odenet": ("channels", "activation", "regularize", "regularize_weight", "augment", "precision"),
-    "baseline": ("channels", "layers", "augment", "precision"),
+    "odenet": ("channels", "activation", "regularize", "regularize_weight", "augment", "precision", "last_precision"),
+    "baseline": ("channels", "layers", "augment", "precision", "last_precision"),
     "cnf": ("hidden", "warp", "trace", "objective", "start_from"),
 }
 """And those of one command."""

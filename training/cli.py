@@ -77,9 +77,10 @@ LearningRate = Annotated[float, typer.Option(min=0)]
 Average = Annotated[float, typer.Option(help="Decay of the average of the weights that is scored; 0 for none.")]
 Method = Annotated[str, typer.Option(help="Runge-Kutta method of both solves.")]
 Tol = Annotated[float, typer.Option(help="rtol and atol of both solves.")]
-LastEpochs = Annotated[int, typer.Option(min=0, help="Epochs at the end with --last-method and --last-tol.")]
+LastEpochs = Annotated[int, typer.Option(min=0, help="Epochs at the end with --last-method, -tol, -precision.")]
 Augment = Annotated[str, typer.Option(help="shift, or affine: also turned, scaled and sheared a little.")]
 Precision = Annotated[str, typer.Option(help="float32, or bfloat16: the networks under autocast.")]
+LastPrecision = Annotated[str, typer.Option(help="Precision of the --last-epochs.")]
 Threads = Annotated[int, typer.Option(min=1)]
 
 
@@ -102,6 +103,7 @@ def odenet(
     last_method: Method = "dopri5",
     last_tol: Tol = 1e-3,
     precision: Precision = "float32",
+    last_precision: LastPrecision = "float32",
     seed: int = 0,
     threads: Threads = 2,
     device: str = "cpu",
@@ -132,6 +134,7 @@ def odenet(
             regularize=regularize,
             regularize_weight=regularize_weight,
             precision=precision,
+            last_precision=last_precision,
             threads=threads,
             device=device,
         )
@@ -156,6 +159,7 @@ def baseline(
     last_method: Method = "dopri5",
     last_tol: Tol = 1e-3,
     precision: Precision = "float32",
+    last_precision: LastPrecision = "float32",
     seed: int = 0,
     threads: Threads = 2,
     device: str = "cpu",
@@ -186,6 +190,7 @@ def baseline(
             channels=channels,
             layers=layers,
             precision=precision,
+            last_precision=last_precision,
             threads=threads,
             device=device,
         )

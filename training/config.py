@@ -24,9 +24,10 @@ class RunConfig:
     average: float = 0.0  # decay of the running average of the weights, which is then what is scored and exported
     method: str = "bosh3"
     tol: float = 1e-2  # rtol and atol of both solves, joint norm
-    last_epochs: int = 0  # epochs at the end that are solved as the next two say
+    last_epochs: int = 0  # epochs at the end that are solved and computed as the next three say
     last_method: str = "dopri5"
     last_tol: float = 1e-3
+    last_precision: str = "float32"  # classifiers
     augment: str = "shift"  # images
     channels: int = 64  # odenet, rknet, resnet
     activation: str = "relu"  # odenet, rknet: of the field
@@ -50,6 +51,7 @@ class RunConfig:
             ("trace", ("exact", "hutchinson")),
             ("objective", ("likelihood", "flow-matching")),
             ("precision", ("float32", "bfloat16")),
+            ("last_precision", ("float32", "bfloat16")),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: expected one of {', '.join(known)}; got {getattr(self, name)!r}")
@@ -58,8 +60,14 @@ class RunConfig:
 
     def solver_at(self, epoch: int) -> tuple[str, float]:
         """Method and tolerance of an epoch, counted from 0."""
-        last = epoch >= self.epochs - self.last_epochs
-        return (self.last_method, self.last_tol) if last else (self.method, self.tol)
+        return (self.last_method, self.last_tol) if self._is_last(epoch) else (self.method, self.tol)
+
+    def precision_at(self, epoch: int) -> str:
+        """Precision of the networks in an epoch, counted from 0."""
+        return self.last_precision if self._is_last(epoch) else self.precision
+
+    def _is_last(self, epoch: int) -> bool:
+        return epoch >= self.epochs - self.last_epochs
 
     def to_json(self) -> str:
         """Text for `config.json`."""

@@ -81,7 +81,8 @@ class ClassifyTask:
         moved = augmented(self.data.train_images[rows], generator(self.config.seed, 2, step), self.config.augment)
         images = self._tensor(self.workers.share(moved))
         labels = self._tensor(self.workers.share(self.data.train_labels[rows]))
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+        half = self.config.precision_at(epoch) == "bfloat16"
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
             logits, penalty = self._logits(images, epoch, step)
         return nn.functional.cross_entropy(logits.float(), labels) + penalty
 
@@ -91,7 +92,7 @@ class ClassifyTask:
             return self.model(images), images.new_zeros(())
         solve = TrainingSolve(self.config, epoch, self.evaluations)
         field: nn.Module = ScalarTime(self.model.field)
-        if self.config.precision == "bfloat16":
+        if self.config.precision_at(epoch) == "bfloat16":
             field = Autocast(field)
         y1, penalty = solve.penalised(field, self.model.features(images).float(), step)
         return self.model.head(y1), penalty

@@ -43,12 +43,14 @@ OWN = {
         "regularize_weight": positive,
         "augment": augment,
         "precision": precision,
+        "last_precision": precision,
     },
     "baseline": {
         "channels": st.integers(1, 512),
         "layers": st.integers(1, 64),
         "augment": augment,
         "precision": precision,
+        "last_precision": precision,
     },
     "cnf": {
         "hidden": st.lists(st.integers(1, 512), min_size=1, max_size=5).map(tuple),
