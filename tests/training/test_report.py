@@ -2,14 +2,13 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from training import cli
 from training.report import write_report
-from training.study_classifier import LADDER, study_classifier
+from training.study_classifier import LADDER
 
 SMALL = "--epochs 1 --batch-size 64 --threads 1 --data"
 
@@ -108,6 +107,17 @@ def test_a_record_that_is_none_is_named(tmp_path):
         write_report(tmp_path / "empty", tmp_path / "paper.md")
 
 
-def test_a_study_of_a_density_is_no_classifiers(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        study_classifier(Path(tmp_path), None)
+def test_an_artifact_is_studied_as_the_run_that_it_was_exported_from(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    odetrain(f"export {page.parent.parent / 'runs' / 'cnf-pinwheel'} --name pinwheel --out artifacts")
+    odetrain("study artifacts/pinwheel/1")
+    record = json.loads((tmp_path / "docs" / "runs" / "pinwheel.json").read_text())
+    of_run = json.loads((page.parent / "runs" / "cnf-pinwheel.json").read_text())
+    assert record["command"] == of_run["command"]
+    assert record["metrics"] == of_run["metrics"] | {"history": []}
+
+
+def test_a_directory_that_holds_neither_run_nor_artifact_is_named(tmp_path):
+    result = CliRunner().invoke(cli.app, ["study", str(tmp_path / "nothing")])
+    assert result.exit_code == 1
+    assert "nothing/config.json" in str(result.exception)
