@@ -23,6 +23,7 @@ TABLE_TOL = 1e-3
 PLAIN = "odenet-mnist-plain"
 RKNET = "rknet-mnist"
 COMPARED = "compare-"
+PRECISION = "precision-"
 EQUAL_LOGIT_ERROR = 0.03
 
 
@@ -34,7 +35,7 @@ def table_one(records: Records, pictures: Path) -> str:
         for name, record in records.items()
         if record["metrics"]["family"] == family
         and record["metrics"]["data"] == "mnist"
-        and not name.startswith(COMPARED)
+        and not name.startswith((COMPARED, PRECISION))
     ]
     if not rows:
         return ""
@@ -208,6 +209,32 @@ def regularisers(records: Records, pictures: Path) -> str:
             *lines,
             "",
             shown(pictures, "regularisers.png", "error against evaluations"),
+            "",
+        ]
+    )
+
+
+def precision(records: Records, pictures: Path) -> str:
+    """What computing the networks in bfloat16 saves, and what it does to the error: runs that differ in that alone."""
+    runs = {name: r["metrics"] for name, r in records.items() if name.startswith(PRECISION)}
+    if not runs:
+        return ""
+    epochs = next(iter(runs.values()))["epochs"]
+    lines = ["| run | networks in | held-out error | held-out loss | seconds a step |", "|---|---|---|---|---|"]
+    for name, metrics in runs.items():
+        last = metrics["history"][-1]
+        lines.append(
+            f"| {name} | {metrics['precision'][0]} | {100 * last['held_error']:.2f} % | {last['held_loss']:.4f} "
+            f"| {last['seconds']:.2f} |"
+        )
+    return "\n".join(
+        [
+            "## bfloat16",
+            "",
+            "The same ODE-Net, its networks computed in float32 or, by autocast, in bfloat16. States, step sizes and",
+            f"error norms keep their own precision either way, and scores are float32. {epochs} epochs.",
+            "",
+            *lines,
             "",
         ]
     )

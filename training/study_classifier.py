@@ -47,6 +47,7 @@ def study_classifier(task: ClassifyTask, ladder: tuple[float, ...] = LADDER, *, 
         "regularize": config.regularize,
         "regularize_weight": config.regularize_weight,
         "activation": config.activation,
+        "precision": [config.precision_at(0), config.precision_at(config.epochs - 1)],
         "parameters": sum(p.numel() for p in task.model.parameters()),
     }
     if isinstance(task.model, ODENet):
