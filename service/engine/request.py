@@ -104,8 +104,8 @@ class Solution:
     rejected: Array
     error_estimate: Array
 
-    def part(self, rows: slice) -> "Solution":
-        """What became of a range of the rows."""
+    def part(self, rows: slice | Array) -> "Solution":
+        """What became of some of the rows: a range, or those of the given numbers."""
         return Solution(*(column[rows] for column in vars(self).values()))
 
     @classmethod

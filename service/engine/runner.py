@@ -132,13 +132,16 @@ class Runner:
         request = pending.request
         try:
             await pending.future
-        except asyncio.CancelledError:
-            request.finish(End.CANCELLED, time.perf_counter())
-            raise
         finally:
-            pending.timer.cancel()
+            self.leave(pending)
         self._learn(request)
         return request
+
+    @staticmethod
+    def leave(pending: Pending) -> None:
+        """Nobody waits any more: a request that goes on is cancelled."""
+        pending.timer.cancel()
+        pending.request.finish(End.CANCELLED, time.perf_counter())
 
     @staticmethod
     def _learn(request: Request) -> None:

@@ -47,8 +47,11 @@ class Trace:
         self._noted.append(_Noted(rows, attempts))
 
     def of(self, rows: Array) -> list[Attempts]:
-        """All attempts of some rows, of which each has one at least. Shapes: rows [n] -> n of them."""
+        """All attempts of some rows; nothing of those that were never begun. Shapes: rows [n] -> n of them."""
         noted = [one for one in list(self._noted) if np.isin(one.rows, rows).any()]
+        if not noted:
+            none = np.zeros(0)
+            return [Attempts(none, none, none > 0, none, ()) for _ in rows]
         owner = np.concatenate([one.rows for one in noted])
         accepted = np.concatenate([one.attempts.accepted for one in noted])
         order, taken = np.argsort(owner, kind="stable"), np.argsort(owner[accepted], kind="stable")
