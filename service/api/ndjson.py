@@ -37,10 +37,15 @@ def lines_response(job: Job, asked: Asked) -> Response:
                 for first in range(0, len(items), asked.at_once):
                     some = items[first : first + asked.at_once]
                     told = asked.told(asked.some(running.request, some))
-                    yield [{"index": index, **item} for index, item in zip(some.tolist(), told, strict=True)]
+                    yield [line(index, item) for index, item in zip(some.tolist(), told, strict=True)]
         conclude(job, [running.request], asked.rows_per_item)
 
     return LinesResponse(job, parts, asked)
+
+
+def line(number: int, item: dict[str, Any]) -> Line:
+    """An item with its number as `index`; a class's index, which a JSON answer has there, is `class_index` here."""
+    return {"index": number, **{"class_index" if name == "index" else name: value for name, value in item.items()}}
 
 
 def conclude(job: Job, requests: Sequence[Request], rows_per_item: int = 1, tol: float | None = None) -> None:

@@ -66,7 +66,7 @@ class PredictBody:
             return list_type(tensor_type(spec), self._most_items) if many else tensor_type(spec)
 
         time = Annotated[float, Field(allow_inf_nan=False)]
-        times = Annotated[list[time], Field(min_length=1, max_length=MOST_STOPS), FailFast()]
+        times = Annotated[list[time], FailFast()]
         fields: dict[str, Any] = {"inputs" if many else "input": (entry(self._input), ...), "t": (times, None)}
         if self._given:
             # By aliases, because pydantic would not take every name of a tensor for one of its own.
@@ -93,7 +93,7 @@ class PredictBody:
         args = tuple(next(given) if arg.draw is None else None for arg in self._args)
         for arg, array in zip(self._args, args, strict=True):
             if array is not None and len(array) != len(inputs):
-                expected = f"expected {len(inputs)} entries, one for each of inputs, got {len(array)}"
+                expected = f"expected as many entries as inputs has ({len(inputs)}), got {len(array)}"
                 raise invalid(f"args.{arg.name}", expected)
         return PredictRequest(inputs, args, self._stops(parsed.t, len(inputs)), getattr(parsed, "seed", None))
 
@@ -104,6 +104,8 @@ class PredictBody:
         """Errors: ApiError for times that are not in order or not in the interval."""
         if times is None:
             return None
+        if not 1 <= len(times) <= MOST_STOPS:
+            raise invalid("t", f"expected 1 to {MOST_STOPS} times, got {len(times)}")
         start, end = self._interval
         least, most = min(start, end), max(start, end)
         for index, time in enumerate(times):

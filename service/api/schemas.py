@@ -141,8 +141,8 @@ class OnTheWay(BaseModel):
 
 
 class Step(OnTheWay):
-    """One attempt, which led to `t` by a step of length `dt`; accepted when `error_ratio` is at most 1, null when it was
-    not finite. What was found at `t` is there when the attempt was accepted.
+    """One attempt, which led to `t` by a step of length `dt`; accepted when `error_ratio` is at most 1, null when
+    that was not finite. What was found at `t` is there when the attempt was accepted.
     """
 
     dt: float

@@ -13,7 +13,7 @@ from service.api.answers import Solved, classifications
 from service.api.asked import Asked
 from service.api.errors import ApiError, Code
 from service.api.forms import wanted_form
-from service.api.ndjson import LinesResponse, Parts, conclude
+from service.api.ndjson import LinesResponse, Parts, conclude, line
 from service.api.npy import array_response, probabilities
 from service.api.responses import Items
 from service.api.running import Running
@@ -68,7 +68,7 @@ def _lines(job: Job, images: Array, labels: tuple[str, ...]) -> Response:
                     for item, prediction, done in told:
                         whole = joined(before.pop(item, {}), prediction)
                         if done:
-                            lines.append({"index": item, **whole})
+                            lines.append(line(item, whole))
                         else:
                             before[item] = whole
                     if lines:
@@ -87,7 +87,7 @@ def _lines(job: Job, images: Array, labels: tuple[str, ...]) -> Response:
             requests.append(current.request)
             numbers = following
         if before:
-            yield [{"index": item, **whole} for item, whole in before.items()]
+            yield [line(item, whole) for item, whole in before.items()]
         conclude(job, requests, tol=loosest(tries))
 
     return LinesResponse(job, parts, asked)

@@ -46,7 +46,7 @@ def write_artifact(root, model, name, task, calibrated=True, version="1", archit
     directory.mkdir(parents=True)
     programs = {}
     for program in model.programs():
-        unit = {"classify": "logit", "sample": "output"}.get(program.name, "nat")
+        unit = {"classify": "logit", "sample": "output", "predict": "output"}.get(program.name, "nat")
         programs[program.name] = ProgramSpec(
             graphs=export_program(program, directory, (METHOD,)),
             input=program.input,
