@@ -19,11 +19,11 @@ EVERY_FORM = tuple(Form)
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - a grammar's token
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _PARAMETER = rf"\s*;\s*({_TOKEN})=({_TOKEN}|{_QUOTED})"
-_RANGE = re.compile(rf"\s*({_TOKEN})/({_TOKEN})((?:{_PARAMETER})*)\s*;?\s*")
+_RANGE = re.compile(rf"\s*+({_TOKEN})/({_TOKEN})((?:{_PARAMETER})*)\s*+;?\s*+")
 _ELEMENTS = re.compile(rf"(?:{_QUOTED}|[^,\"]|\")+")
 _QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
-LONG = 500
-"""Characters of a header beyond which it is not remembered, so that clients cannot fill the memory with them."""
+MOST_READ = 1000
+"""Characters of a header beyond which it is not looked at: no client's is as long, and reading takes its time."""
 
 
 def form_of(accept: str | None, offers: tuple[Form, ...] = EVERY_FORM) -> Form:
@@ -36,9 +36,10 @@ def form_of(accept: str | None, offers: tuple[Form, ...] = EVERY_FORM) -> Form:
     """
     if not accept or accept == "*/*":
         return offers[0]
-    return _form_of(accept, offers) if len(accept) > LONG else _remembered(accept, offers)
+    return _form_of(accept[:MOST_READ], offers)
 
 
+@lru_cache(maxsize=256)
 def _form_of(accept: str, offers: tuple[Form, ...]) -> Form:
     ranges = list(_ranges(accept))
     best, found = (0.0, 0), Form.JSON
@@ -49,9 +50,6 @@ def _form_of(accept: str, offers: tuple[Form, ...]) -> Form:
             if quality > 0 and (quality, exactness) > best:
                 best, found = (quality, exactness), offer
     return found
-
-
-_remembered = lru_cache(maxsize=256)(_form_of)
 
 
 def _names(offer: Form) -> tuple[str, str, str]:

@@ -87,7 +87,7 @@ class PredictBody:
         if one and many:
             raise invalid("input", "expected either input or inputs, got both")
         field = "inputs" if many else "input"
-        parsed = validated(self._adapters[many], body, field)
+        parsed = validated(self._adapters[many], body, "inputs")
         inputs = self._array(self._input, getattr(parsed, field), many)
         given = iter([self._array(arg, getattr(parsed.args, f"arg_{k}"), many) for k, arg in enumerate(self._given)])
         args = tuple(next(given) if arg.draw is None else None for arg in self._args)

@@ -15,11 +15,12 @@ from starlette.responses import Response
 
 from node_model.manifest import TensorSpec
 from service.api import answers
+from service.api.accept import Form
 from service.api.asked import Asked
 from service.api.bodies import SampleBody, SampleRequest, TensorBody
 from service.api.context import Context, Plan, context_of, record_of
 from service.api.errors import ApiError, Code, documented, invalid
-from service.api.forms import respond
+from service.api.forms import documented_forms, respond
 from service.api.npy import first_output, probabilities
 from service.api.parameters import AUTO, SOLVER, TRACE, Parameters, Probes, documented_parameters
 from service.api.predict import asked_prediction, predict_body
@@ -138,7 +139,7 @@ def _plan(request: Request, context: Context, models: Models, known: Mapping[str
 @router.post(
     "/classify",
     response_model=ClassifyAnswer,
-    responses=documented(*SOLVE_CODES),
+    responses=documented(*SOLVE_CODES) | documented_forms(Form.LINES, Form.ARRAY),
     openapi_extra=_solve_options((ClassifyBody,), SOLVER | AUTO),
 )
 async def classify(request: Request) -> Response:
@@ -153,7 +154,7 @@ async def classify(request: Request) -> Response:
 @router.post(
     "/density",
     response_model=DensityAnswer,
-    responses=documented(*SOLVE_CODES),
+    responses=documented(*SOLVE_CODES) | documented_forms(Form.LINES, Form.ARRAY),
     openapi_extra=_solve_options((DensityBody,), SOLVER | TRACE),
 )
 async def density(request: Request) -> Response:
@@ -198,7 +199,7 @@ async def _asked_estimate(job: Job, points: Array, probes: Probes) -> Asked:
 @router.post(
     "/sample",
     response_model=SampleAnswer,
-    responses=documented(*SOLVE_CODES),
+    responses=documented(*SOLVE_CODES) | documented_forms(Form.LINES, Form.ARRAY),
     openapi_extra=_solve_options((SampleSchema,), SOLVER),
 )
 async def sample(request: Request) -> Response:
@@ -225,7 +226,7 @@ def _samples(solved: answers.Solved) -> dict[str, Any]:
 @router.post(
     "/predict",
     response_model=PredictAnswer,
-    responses=documented(*SOLVE_CODES),
+    responses=documented(*SOLVE_CODES) | documented_forms(Form.LINES, Form.ARRAY),
     openapi_extra=_solve_options((PredictBody,), SOLVER),
 )
 async def predict(request: Request) -> Response:
@@ -240,7 +241,7 @@ async def predict(request: Request) -> Response:
 @router.post(
     TRAJECTORY,
     response_model=TrajectoryAnswer,
-    responses=documented(*SOLVE_CODES),
+    responses=documented(*SOLVE_CODES) | documented_forms(Form.LINES),
     openapi_extra=_solve_options((ClassifyBody, DensityBody, SampleSchema, PredictBody), SOLVER),
 )
 async def trajectory(request: Request) -> Response:
