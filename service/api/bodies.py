@@ -12,7 +12,7 @@ from service.api.errors import ApiError, Code, invalid
 from service.engine.draws import SEED_LIMIT
 from service.engine.stepper import Array
 
-_CONFIG = ConfigDict(extra="forbid", strict=True)
+STRICT = ConfigDict(extra="forbid", strict=True)
 MOST_QUOTES = 64
 """Bodies hold numbers; a few names are all that is quoted in them."""
 
@@ -29,20 +29,19 @@ class TensorBody:
         self._most_items = most_items
         # One list around all items, one for each, and one for each row of an item.
         self._most_lists = 2 + most_items * sum(math.prod(spec.shape[:axis]) for axis in range(len(spec.shape)))
-        tensor: Any = _number(spec)
-        for length in reversed(spec.shape):
-            tensor = Annotated[list[tensor], Field(min_length=length, max_length=length), FailFast()]
-        items = Annotated[list[tensor], Field(min_length=1, max_length=most_items), FailFast()]
-        fields: dict[str, Any] = {one: (tensor, None), many: (items, None)}
-        self._adapter = TypeAdapter(create_model("Body", __config__=_CONFIG, **fields))
+        fields: dict[str, Any] = {
+            one: (tensor_type(spec), None),
+            many: (list_type(tensor_type(spec), most_items), None),
+        }
+        self._adapter = TypeAdapter(create_model("Body", __config__=STRICT, **fields))
 
     def read(self, body: bytes) -> Array:
         """Shapes: -> [item, *spec.shape]. Errors: ApiError 422, or 413 for too many items."""
-        _refuse_many_names(body, (self._one, self._many))
+        refuse_many_names(body, (self._one, self._many))
         # Lists nested too deep are the parser's to refuse, and it does so early.
         if body.count(b"[") > self._most_lists and b"[" * (len(self._spec.shape) + 2) not in body:
-            raise _too_many(self._many, self._most_items)
-        parsed = _validated(self._adapter, body, self._many)
+            raise too_many(self._many, self._most_items)
+        parsed = validated(self._adapter, body, self._many)
         given = parsed.model_fields_set
         if len(given) != 1:
             got = "both" if given else "neither"
@@ -68,13 +67,26 @@ class SampleBody:
             "n": (Annotated[int, Field(ge=1, le=most_items)], ...),
             "seed": (Annotated[int, Field(ge=0, lt=SEED_LIMIT)], None),
         }
-        self._adapter = TypeAdapter(create_model("Body", __config__=_CONFIG, **fields))
+        self._adapter = TypeAdapter(create_model("Body", __config__=STRICT, **fields))
 
     def read(self, body: bytes) -> SampleRequest:
         """Errors: ApiError 422, or 413 for too many items."""
-        _refuse_many_names(body, ("n", "seed"))
-        parsed = _validated(self._adapter, body, "n")
+        refuse_many_names(body, ("n", "seed"))
+        parsed = validated(self._adapter, body, "n")
         return SampleRequest(parsed.n, parsed.seed)
+
+
+def tensor_type(spec: TensorSpec) -> Any:
+    """What pydantic reads one tensor of a spec with."""
+    tensor: Any = _number(spec)
+    for length in reversed(spec.shape):
+        tensor = Annotated[list[tensor], Field(min_length=length, max_length=length), FailFast()]
+    return tensor
+
+
+def list_type(entry: Any, most: int) -> Any:
+    """And a list of such."""
+    return Annotated[list[entry], Field(min_length=1, max_length=most), FailFast()]
 
 
 def _number(spec: TensorSpec) -> Any:
@@ -84,18 +96,22 @@ def _number(spec: TensorSpec) -> Any:
     return Annotated[float, Field(ge=low, le=high, allow_inf_nan=False)]
 
 
-def _refuse_many_names(body: bytes, known: tuple[str, ...]) -> None:
+def refuse_many_names(body: bytes, known: tuple[str, ...]) -> None:
     """Before anything is parsed: a tree of a million names would cost a gigabyte before the first is found wrong."""
     if body.count(b'"') > MOST_QUOTES:
         raise invalid("body", f"more names than any request has; known are {', '.join(known)}")
 
 
-def _too_many(field: str, most: int) -> ApiError:
+def too_many(field: str, most: int) -> ApiError:
+    """More items than the server takes in a request."""
     return ApiError(Code.TOO_LARGE, f"{field}: more than {most} items in a request", {"field": field, "limit": most})
 
 
-def _validated(adapter: TypeAdapter[Any], body: bytes, counted: str) -> Any:
-    """`counted` is the field whose excess is the server's limit (413), not the model's (422)."""
+def validated(adapter: TypeAdapter[Any], body: bytes, counted: str) -> Any:
+    """What a body says. `counted` is the field whose excess is the server's limit (413), not the model's (422).
+
+    Errors: ApiError.
+    """
     try:
         return adapter.validate_json(body)
     except ValidationError as error:
@@ -105,9 +121,10 @@ def _validated(adapter: TypeAdapter[Any], body: bytes, counted: str) -> Any:
     if kind == "json_invalid":
         raise invalid("body", f"malformed JSON: {context['error']}")
     if path == counted and kind in ("too_long", "less_than_equal"):
-        raise _too_many(path, int(context.get("max_length") or context["le"]))
+        raise too_many(path, int(context.get("max_length") or context["le"]))
     if kind == "extra_forbidden":
-        raise invalid(path, f"unknown field; known are {', '.join(adapter.json_schema()['properties'])}")
+        known = f"; known are {', '.join(adapter.json_schema()['properties'])}" if len(first["loc"]) == 1 else ""
+        raise invalid(path, f"unknown field{known}")
     if kind == "missing":
         raise invalid(path, "missing")
     if path == counted and kind == "too_short":

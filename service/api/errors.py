@@ -69,10 +69,14 @@ def invalid(field: str, message: str, **details: Any) -> ApiError:
     return ApiError(Code.INVALID_INPUT, f"{field}: {message}", {"field": field, **details})
 
 
-def error_response(error: ApiError) -> Response:
+def error_content(error: ApiError) -> dict[str, Any]:
     """The error body that every route gives."""
-    body = {"error": {"code": error.code.value, "message": error.message, "details": error.details}}
-    return json_response(body, TABLE[error.code][0], error.headers)
+    return {"error": {"code": error.code.value, "message": error.message, "details": error.details}}
+
+
+def error_response(error: ApiError) -> Response:
+    """It as an answer."""
+    return json_response(error_content(error), TABLE[error.code][0], error.headers)
 
 
 def documented(*codes: Code) -> dict[int | str, dict[str, Any]]:
