@@ -17,7 +17,7 @@ from benchmarks.simulation.run import Traffic, simulate
 from benchmarks.simulation.stepper import Clock, SimulatedStepper, between
 from node_model.manifest import ProgramSpec, read_manifest
 from service.engine.cost import CostTable
-from service.engine.program import ServedProgram
+from service.engine.program import ServedProgram, usual_factor, worst_factor
 from service.engine.speed import TURN_SECONDS, Speed
 from service.models import load_model
 from service.settings import Settings
@@ -55,8 +55,9 @@ def simulated_program(spec: ProgramSpec, timings: dict[str, Any], clock: Clock) 
         for method, width in lanes.items()
     }
     stepper = SimulatedStepper(spec, clock, timings["start"], lambda method, width: at[method](width), TURN_SECONDS)
-    speed = Speed(timings["start"], evaluations, steps)
-    return ServedProgram("odenet-mnist", "odenet-mnist", stepper, CostTable(spec), speed, lanes)
+    speed = Speed(timings["start"], evaluations, steps, clock)
+    factors = usual_factor(clock), worst_factor(clock)
+    return ServedProgram("odenet-mnist", "odenet-mnist", stepper, CostTable(spec), speed, lanes, *factors)
 
 
 def cell(ends: dict[str, np.ndarray], simulated_seconds: float) -> dict[str, Any]:

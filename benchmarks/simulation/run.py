@@ -11,6 +11,7 @@ from benchmarks.simulation.stepper import Clock
 from service.engine.admission import Waiting
 from service.engine.choice import UnreachableDeadlineError
 from service.engine.engine import Engine
+from service.engine.learning import learn
 from service.engine.program import ServedProgram
 from service.engine.request import End, Problem, QueueFullError, Request
 
@@ -175,9 +176,7 @@ class _Run:
     def _on_end(self, request: Request) -> None:
         self._waiting.drop(request)
         asked, taken = self._asked.pop(request.ticket), self._clock.now - request.received
-        if request.end is End.COMPLETED and request.forecast:
-            self._program.usual.observe(taken / request.forecast.expected)
-            self._program.worst.observe(taken / request.forecast.p99)
+        learn(request, self._clock.now)
         self._note(
             asked,
             waited=request.queue_seconds,

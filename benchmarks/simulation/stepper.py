@@ -59,8 +59,8 @@ class SimulatedStepper:
     def select(self, lanes: Lanes, index: Array) -> Lanes:
         return Lanes._make((*(array[index] for array in lanes[:-1]), ()))
 
-    def join(self, lanes: Lanes, others: Lanes) -> Lanes:
-        return Lanes._make((*map(np.concatenate, zip(lanes[:-1], others[:-1], strict=True)), ()))
+    def join(self, *parts: Lanes) -> Lanes:
+        return Lanes._make((*map(np.concatenate, zip(*(part[:-1] for part in parts), strict=True)), ()))
 
     def onward(self, lanes: Lanes, index: Array, t_end: Array) -> Lanes:
         raise NotImplementedError("nobody here has stops")

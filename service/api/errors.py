@@ -41,7 +41,10 @@ TABLE: dict[Code, tuple[int, str]] = {
     Code.BODY_TIMEOUT: (408, "the body did not arrive in time"),
     Code.QUEUE_FULL: (429, "more work is waiting than may; Retry-After says when there is room again"),
     Code.NOT_READY: (503, "the server is starting or stopping; Retry-After says when to ask again"),
-    Code.DEADLINE: (504, "not solved in time: what was spent"),
+    Code.DEADLINE: (
+        504,
+        "refused because it is not likely to be solved in time: what was predicted; or not solved: what was spent",
+    ),
     Code.INTERNAL: (500, "a fault of the server, logged under the request id"),
 }
 """Each code's HTTP status and meaning."""

@@ -61,7 +61,7 @@ async def submit(job: Job, problems: Sequence[Problem]) -> Request:
                 problems, received=received, deadline=received + seconds, strict=strict
             )
     except (QueueFullError, UnreachableDeadlineError) as error:
-        raise _refusal(error, seconds) from error
+        raise _refusal(error, job, problems) from error
 
 
 def begin(job: Job, problems: Sequence[Problem], told: Callable[[Array], None]) -> Pending:
@@ -75,7 +75,7 @@ def begin(job: Job, problems: Sequence[Problem], told: Callable[[Array], None]) 
             problems, received=received, deadline=received + seconds, strict=strict, told=told
         )
     except (QueueFullError, UnreachableDeadlineError) as error:
-        raise _refusal(error, seconds) from error
+        raise _refusal(error, job, problems) from error
 
 
 def _seconds(job: Job) -> float:
@@ -107,9 +107,14 @@ def note(job: Job, requests: Sequence[Request], rows_per_item: int = 1, tol: flo
         nfe_per_item=nfe * rows_per_item / len(first.problem),
         queue_seconds=first.queue_seconds,
         solve_seconds=sum(request.solve_seconds for request in requests),
-        predicted_seconds=first.predicted,
+        predicted_seconds=_predicted(requests),
         loosened=first.problem.loosest > max(job.plan.wishes.ways[0].rtol, job.plan.wishes.ways[0].atol),
     )
+
+
+def _predicted(requests: Sequence[Request]) -> float:
+    """Of all tries together, as each was let in."""
+    return requests[0].predicted + sum(request.promise.usual for request in requests[1:] if request.promise)
 
 
 def answer(job: Job, content: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
@@ -144,8 +149,8 @@ def cost_headers(job: Job, taken: dict[str, float]) -> dict[str, str]:
     }
 
 
-def _refusal(error: QueueFullError | UnreachableDeadlineError, seconds: float) -> ApiError:
-    return _queue_full(error) if isinstance(error, QueueFullError) else _unreachable(error, seconds)
+def _refusal(error: QueueFullError | UnreachableDeadlineError, job: Job, problems: Sequence[Problem]) -> ApiError:
+    return _queue_full(error) if isinstance(error, QueueFullError) else _unreachable(error, job, problems)
 
 
 def _queue_full(error: QueueFullError) -> ApiError:
@@ -154,9 +159,22 @@ def _queue_full(error: QueueFullError) -> ApiError:
     return ApiError(Code.QUEUE_FULL, str(error), details, {"Retry-After": str(max(1, seconds))})
 
 
-def _unreachable(error: UnreachableDeadlineError, seconds: float) -> ApiError:
-    predicted, given = round(1e3 * error.predicted, 3), round(1e3 * seconds, 3)
+def _unreachable(error: UnreachableDeadlineError, job: Job, problems: Sequence[Problem]) -> ApiError:
+    seconds = {"predicted": error.predicted, "left": max(0.0, error.left), "deadline": _seconds(job)}
+    details = {f"{name}_ms": round(1e3 * value, 3) for name, value in seconds.items()}
     message = (
-        f"would take up to {predicted:g} ms, the deadline is {given:g} ms; loosen tol, allow max_tol, or give more"
+        f"would take up to {details['predicted_ms']:g} ms, and {details['left_ms']:g} ms of the deadline's "
+        f"{details['deadline_ms']:g} ms are left; {_advice(job, problems)}"
     )
-    return ApiError(Code.DEADLINE, message, {"predicted_ms": predicted, "deadline_ms": given, "nfe": 0})
+    return ApiError(Code.DEADLINE, message, {**details, "nfe": 0})
+
+
+def _advice(job: Job, problems: Sequence[Problem]) -> str:
+    """What a caller may do about a deadline, of what is possible."""
+    wishes, loosest = job.plan.wishes, job.plan.program.spec.tol.loosest
+    advice = ["give more time"] if wishes.deadline is not None else []
+    if len(problems[0]) > 1:
+        advice.append("ask for fewer items at once")
+    if not wishes.auto and problems[-1].loosest < loosest:
+        advice.append("raise max_tol" if len(problems) > 1 else "loosen tol, or allow a looser one by max_tol")
+    return "; or ".join(advice) or "ask again when less is going on"

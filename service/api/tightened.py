@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,7 @@ from service.api.npy import array_response, probabilities
 from service.api.responses import Items
 from service.api.running import Running
 from service.api.solving import Job, answer
-from service.api.tightening import Try, joined, loosest, tighten, tightened_classifications, unstable
-from service.engine.request import End
+from service.api.tightening import Tries, Try, joined, loosest, tighten, tightened_classifications
 from service.engine.stepper import Array
 
 
@@ -49,22 +47,21 @@ def _probabilities(tries: Sequence[Try]) -> Array:
 
 def _lines(job: Job, images: Array, labels: tuple[str, ...]) -> Response:
     """An item's line when it is settled: stable, failed, or nothing tighter to try. Errors: ApiError."""
-    wishes, program = job.plan.wishes, job.plan.program
-    first = replace(wishes.ways[0].problem(program, images, (), True), again=True)
-    running = Running(job, [first])
+    wishes = job.plan.wishes
+    tries = Tries(job, images, True)
+    running = Running(job, [tries.first(wishes.ways[0])])
     asked = Asked(images, lambda solved: classifications(solved, labels))
 
     async def parts() -> Parts:
         before: dict[int, dict[str, Any]] = {}
-        tries, requests, current = [], [running.request], running
-        numbers = np.arange(len(images))
+        current = running
         for way in (*wishes.ways[1:], None):
             async with aclosing(current.items()) as ended:
                 async for some in ended:
                     solved = asked.some(current.request, some)
                     settled = _settled(solved, final=way is None)
                     lines = []
-                    told = zip(numbers[some].tolist(), asked.told(solved), settled.tolist(), strict=True)
+                    told = zip(tries.items[some].tolist(), asked.told(solved), settled.tolist(), strict=True)
                     for item, prediction, done in told:
                         whole = joined(before.pop(item, {}), prediction)
                         if done:
@@ -73,22 +70,19 @@ def _lines(job: Job, images: Array, labels: tuple[str, ...]) -> Response:
                             before[item] = whole
                     if lines:
                         yield lines
-            tries.append(Try(numbers, Solved.of(current.request)))
-            following = unstable(tries[-1])
-            if way is None or not len(following) or current.request.end is not End.COMPLETED:
+            tries.add(current.request)
+            problem = None if way is None else await tries.following(way)
+            if problem is None:
                 break
-            problem = replace(way.problem(program, images[following], (), True), begun=requests[0].begun(following))
             try:
                 current = Running(job, [problem])
             except ApiError as error:
                 if error.code is not Code.DEADLINE:
                     raise
                 break
-            requests.append(current.request)
-            numbers = following
         if before:
             yield [line(item, whole) for item, whole in before.items()]
-        conclude(job, requests, tol=loosest(tries))
+        conclude(job, tries.requests, tol=loosest(tries.made))
 
     return LinesResponse(job, parts, asked)
 

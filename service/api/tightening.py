@@ -1,5 +1,6 @@
 """tol=auto: solve every item at the loosest tolerance, then those whose label is not stable at the next, and so on."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,8 +10,12 @@ import numpy as np
 from service.api.answers import Solved, classifications
 from service.api.errors import ApiError, Code
 from service.api.solving import Job, first_solved, note, submit
-from service.engine.request import End, Request
+from service.api.wishes import Choice
+from service.engine.request import End, Problem, Request
 from service.engine.stepper import Array
+
+FEW_NUMBERS = 200_000
+"""Of states: up to here copying them takes well under a millisecond and stays on the event loop."""
 
 
 @dataclass(frozen=True)
@@ -21,36 +26,85 @@ class Try:
     solved: Solved
 
 
+class Tries:
+    """The tries of a request, what each leaves to settle, and what is left of every item's budget.
+
+    Shapes: images [item, ...].
+    """
+
+    def __init__(self, job: Job, images: Array, partial: bool) -> None:
+        wishes = job.plan.wishes
+        self._program, self._images, self._partial = job.plan.program, images, partial
+        self._left = np.full(len(images), wishes.max_nfe or job.context.settings.max_nfe)
+        self._items = np.arange(len(images))
+        self.made: list[Try] = []
+        self.requests: list[Request] = []
+
+    @property
+    def items(self) -> Array:
+        """Which ones the next try to be noted has. Shapes: -> [n], ascending."""
+        return self._items
+
+    def first(self, way: Choice) -> Problem:
+        """Every item, from the start."""
+        return replace(way.problem(self._program, self._images, (), self._partial), again=True)
+
+    def add(self, request: Request) -> None:
+        """A try has ended."""
+        solved = Solved.of(request)
+        self._left[self._items] -= solved.solution.nfe
+        self.made.append(Try(self._items, solved))
+        self.requests.append(request)
+
+    async def following(self, way: Choice) -> Problem | None:
+        """The items that the last try left unstable, from the states that the first one encoded, and with what is left
+        of their budgets; None when there are none.
+
+        An item with too little left for an attempt keeps the answer it has.
+        """
+        if self.requests[-1].end is not End.COMPLETED:
+            return None
+        items = unstable(self.made[-1])
+        items = items[self._left[items] >= self._program.spec.methods[way.method].nfe_attempt]
+        if not len(items):
+            return None
+        if len(items) * self._program.spec.dim <= FEW_NUMBERS:
+            problem = self._resumed(way, items)
+        else:
+            problem = await asyncio.to_thread(self._resumed, way, items)
+        self._items = items
+        return problem
+
+    def _resumed(self, way: Choice, items: Array) -> Problem:
+        begun = self.requests[-1].begun(np.searchsorted(self._items, items))
+        problem = way.problem(self._program, self._images[items], (), True)
+        return replace(problem, begun=begun, left_nfe=np.minimum(self._left[items], way.max_nfe))
+
+
 async def tighten(job: Job, images: Array) -> tuple[Try, ...]:
     """The tries, loosest first; the first has every item, and each one those that the one before left unstable.
 
-    The next try starts from the states that the first encoded. It is not made where the deadline leaves no time for it:
-    the answer is then what was found so far.
+    Another try is not made where the deadline leaves no time for it: the answer is then what was found so far.
 
     Shapes: images [item, ...].
     Errors: ApiError for what was refused or went wrong.
     """
-    wishes, program = job.plan.wishes, job.plan.program
-    first = replace(wishes.ways[0].problem(program, images, (), wishes.partial), again=True)
-    requests = [await submit(job, [first])]
-    tries = [Try(np.arange(len(images)), first_solved(job, requests[0]))]
+    wishes = job.plan.wishes
+    tries = Tries(job, images, wishes.partial)
+    request = await submit(job, [tries.first(wishes.ways[0])])
+    first_solved(job, request)
+    tries.add(request)
     for way in wishes.ways[1:]:
-        items = unstable(tries[-1])
-        # Rows that the deadline kept from starting have no states to go on from, and no time either.
-        if not len(items) or requests[0].end is not End.COMPLETED:
+        problem = await tries.following(way)
+        further = problem and await _in_time(job, problem)
+        if not further:
             break
-        begun = requests[0].begun(items)
-        problem = replace(way.problem(program, images[items], (), True), begun=begun)
-        request = await _in_time(job, problem)
-        if request is None:
-            break
-        requests.append(request)
-        tries.append(Try(items, Solved.of(request)))
-    note(job, requests, tol=loosest(tries))
-    return tuple(tries)
+        tries.add(further)
+    note(job, tries.requests, tol=loosest(tries.made))
+    return tuple(tries.made)
 
 
-async def _in_time(job: Job, problem: Any) -> Request | None:
+async def _in_time(job: Job, problem: Problem) -> Request | None:
     """A further try; None where there is no time for it. Errors: ApiError."""
     try:
         request = await submit(job, [problem])

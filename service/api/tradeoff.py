@@ -14,12 +14,13 @@ def tradeoff_rows(name: str, program: ServedProgram) -> list[dict[str, Any]]:
     calibration = program.spec.calibration
     if calibration is None:
         return []
+    usual = program.usual.factor
     return [
         {
             "program": name,
             **{field: getattr(row, field) for field in FIELDS},
             "unit": calibration.unit,
-            "predicted_ms": round(1e3 * forecast(program, row.method, row.tol, 1, ALONE).expected, 3),
+            "predicted_ms": round(1e3 * usual * forecast(program, row.method, row.tol, 1, ALONE).expected, 3),
         }
         for row in calibration.rows
         if row.skipped is None

@@ -66,7 +66,9 @@ def read_wishes(
     auto = may_auto and parameters.text("tol") == "auto"
     pairs = _auto_tolerances(parameters, program) if auto else _tolerances(parameters, program)
     method, max_nfe = _method(parameters, program), parameters.count("max_nfe", 1, most_nfe)
-    ways = [_choice(program, method, rtol, atol, max_nfe, most_nfe) for rtol, atol in pairs]
+    if auto and max_nfe:
+        _refuse_budget(program, method, max_nfe)
+    ways = [_choice(program, method, rtol, atol, max_nfe, most_nfe, fitting=auto) for rtol, atol in pairs]
     deadline_ms = parameters.number("deadline_ms", LEAST_DEADLINE_MS, 1e3 * most_seconds)
     return Wishes(
         ways=_surer_each(program, ways) if auto else tuple(ways),
@@ -119,11 +121,49 @@ def _method(parameters: Parameters, program: ServedProgram) -> str:
     return method
 
 
+def _refuse_budget(program: ServedProgram, method: str, max_nfe: int) -> None:
+    """Errors: ApiError for a budget within which no attempt can be made."""
+    methods = program.spec.methods
+    specs = list(methods.values()) if method == "auto" else [methods[method]]
+    least = min(spec.nfe_start + spec.nfe_attempt for spec in specs)
+    if max_nfe < least:
+        raise invalid("max_nfe", f"expected at least {least}, which one attempt takes; got {max_nfe}", least=least)
+
+
+def _fits(program: ServedProgram, method: str, tol: float, max_nfe: int) -> bool:
+    """Whether many items are solved within a budget: those that take no more attempts than the mean, rounded down."""
+    spec = program.spec.methods[method]
+    attempts = max(1, (program.nfe(method, tol) - spec.nfe_start) // spec.nfe_attempt)
+    return spec.nfe_start + attempts * spec.nfe_attempt <= max_nfe
+
+
+def _fitting(program: ServedProgram, tol: float, max_nfe: int) -> str:
+    """Of the methods that fit a budget the one with the least error; of none that does, the cheapest.
+
+    Whether a method is as accurate as others does not matter to tol=auto, which looks at each one's own errors.
+    """
+    methods = list(program.spec.methods)
+    fit = [method for method in methods if _fits(program, method, tol, max_nfe)]
+    if fit:
+        return min(fit, key=lambda method: program.cost.error_p99(method, tol) or math.inf)
+    return min(methods, key=lambda method: program.nfe(method, tol))
+
+
 def _choice(
-    program: ServedProgram, method: str, rtol: float, atol: float, max_nfe: int | None, most_nfe: int
+    program: ServedProgram,
+    method: str,
+    rtol: float,
+    atol: float,
+    max_nfe: int | None,
+    most_nfe: int,
+    *,
+    fitting: bool = False,
 ) -> Choice:
+    """`fitting`: where the method that auto means does not fit the budget, another that does is taken."""
     cost, tightest = program.cost, min(rtol, atol)
     chosen = cost.cheapest_method(rtol, atol) if method == "auto" else method
+    if fitting and method == "auto" and max_nfe and not _fits(program, chosen, tightest, max_nfe):
+        chosen = _fitting(program, tightest, max_nfe)
     budget = max_nfe or cost.max_nfe(chosen, tightest, most_nfe)
     spare = 0 if max_nfe else most_nfe - budget
     return Choice(chosen, rtol, atol, budget, cost.first_dt(chosen, tightest), spare)

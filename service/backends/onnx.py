@@ -78,9 +78,10 @@ class OnnxStepper:
         args = tuple(array[index] for array in lanes.args)
         return Lanes._make((*(array[index] for array in lanes[:-1]), args))
 
-    def join(self, lanes: Lanes, others: Lanes) -> Lanes:
-        args = tuple(map(np.concatenate, zip(lanes.args, others.args, strict=True)))
-        return Lanes._make((*map(np.concatenate, zip(lanes[:-1], others[:-1], strict=True)), args))
+    def join(self, *parts: Lanes) -> Lanes:
+        *columns, args = zip(*parts, strict=True)
+        joined_args = tuple(map(np.concatenate, zip(*args, strict=True)))
+        return Lanes._make((*map(np.concatenate, columns), joined_args))
 
     def peek(self, lanes: Lanes, names: tuple[str, ...]) -> tuple[Array, ...]:
         return tuple(getattr(lanes, name) for name in names)

@@ -97,9 +97,10 @@ class TorchStepper:
         return Lanes._make((*(tensor[chosen] for tensor in lanes[:-1]), args))
 
     @torch.inference_mode()
-    def join(self, lanes: Lanes, others: Lanes) -> Lanes:
-        args = tuple(torch.cat(pair) for pair in zip(lanes.args, others.args, strict=True))
-        return Lanes._make((*(torch.cat(pair) for pair in zip(lanes[:-1], others[:-1], strict=True)), args))
+    def join(self, *parts: Lanes) -> Lanes:
+        *columns, args = zip(*parts, strict=True)
+        joined_args = tuple(torch.cat(tensors) for tensors in zip(*args, strict=True))
+        return Lanes._make((*(torch.cat(tensors) for tensors in columns), joined_args))
 
     def peek(self, lanes: Lanes, names: tuple[str, ...]) -> tuple[Array, ...]:
         return tuple(getattr(lanes, name).cpu().numpy() for name in names)

@@ -5,11 +5,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from service.engine.choice import choose
-from service.engine.forecast import Crowd, Forecast, forecast
+import numpy as np
+
+from service.engine.choice import UnreachableDeadlineError, choose, nominal_seconds, predicted_seconds
+from service.engine.forecast import Crowd, Forecast, Promise, forecast
 from service.engine.program import ServedProgram
 from service.engine.request import Problem, QueueFullError, Request
 from service.engine.speed import Speed
+from service.engine.stepper import Array
 
 PATIENCE = 4.0
 """K of the due time: how many times its own solo time a request may wait before it goes ahead of newer, shorter ones.
@@ -17,6 +20,8 @@ PATIENCE = 4.0
 LOW_WATER = 0.5
 """Part of the limit down to which waiting falls after a refusal before anyone is let in again: were newcomers to take
 each place as it comes free, no Retry-After could be right."""
+PROBE_SECONDS = 1.0
+"""A program is probed no more often than this."""
 DUE_RESOLUTION = 0.05
 """Seconds. Work is summed up by due times that are this far apart."""
 
@@ -88,6 +93,7 @@ class Waiting:
         self._lanes: dict[Key, dict[int, int]] = {}
         self._programs: dict[str, _ProgramWork] = {}
         self._full: set[str] = set()
+        self._probed: dict[str, float] = {}
 
     @property
     def depth(self) -> int:
@@ -113,33 +119,64 @@ class Waiting:
 
         Errors: UnreachableDeadlineError; QueueFullError.
         """
-        problem, found = choose(
-            problems,
-            lambda problem: self.forecast(problem, received, deadline),
-            left=deadline - now,
-            limit=self._limit,
-            strict=strict,
-        )
-        since, usual = found.since(now - received), problem.program.usual.factor
-        request = Request(
-            problem, received=received, deadline=deadline, ended=ended, forecast=since, predicted=usual * since.expected
-        )
-        self.offer(request)
+        program, left, probe = problems[0].program, deadline - now, False
+
+        def chosen(seconds_of: Callable[[Problem, Forecast, bool], float]) -> tuple[Problem, Forecast]:
+            return choose(
+                problems,
+                lambda problem: self.forecast(problem, received, deadline),
+                left=left,
+                limit=self._limit_of(program.key),
+                strict=strict,
+                refusal_of=lambda problem: self._refusal(problem, received, deadline),
+                seconds_of=seconds_of,
+            )
+
+        try:
+            problem, found = chosen(predicted_seconds)
+        except QueueFullError:
+            self._full.add(program.key)
+            raise
+        except UnreachableDeadlineError as refusal:
+            if problems[0].begun is not None or not self._may_probe(program.key, now):
+                raise
+            try:
+                problem, found = chosen(nominal_seconds)
+            except UnreachableDeadlineError:
+                raise refusal from None
+            probe, self._probed[program.key] = True, now
+        promise = Promise(now, found, program.usual.factor * found.expected, strict, probe)
+        request = Request(problem, received=received, deadline=deadline, ended=ended, promise=promise)
+        self._enter(request)
         return request
+
+    def _may_probe(self, program: str, now: float) -> bool:
+        """Whether a request that what was learned would refuse may be tried: a machine that was slow may be so no more,
+        and nobody would find out. It costs no other request anything where nothing runs or waits."""
+        idle = not self._entries and not any(any(lanes.values()) for lanes in self._lanes.values())
+        return idle and now - self._probed.get(program, -math.inf) >= PROBE_SECONDS
 
     def forecast(self, problem: Problem, received: float, deadline: float) -> Forecast:
         """How long a request would take from now on."""
         due = self._due(problem, received, deadline)
         taken = self._lanes.get((problem.program.key, problem.method), {})
-        turns = len({program for (program, _), lanes in self._lanes.items() if any(lanes.values())})
+        busy = {program for (program, _), lanes in self._lanes.items() if any(lanes.values())}
         crowd = Crowd(
             waiting=self._ahead(problem.program.key, _slot(due)),
             running=min(taken.get(shard, 0) for shard in range(self._shards)),
             shards=self._shards,
-            turns=max(1, turns),
+            turns=len(busy | {problem.program.key}),
         )
-        rows, extra_nfe = len(problem), problem.extra_nfe
-        return forecast(problem.program, problem.method, problem.tightest, rows, crowd, extra_nfe)
+        return forecast(
+            problem.program,
+            problem.method,
+            problem.tightest,
+            len(problem),
+            crowd,
+            extra_nfe=problem.extra_nfe,
+            most_nfe=problem.max_nfe,
+            encoded=problem.begun is not None,
+        )
 
     def _due(self, problem: Problem, received: float, deadline: float) -> float:
         # Nominal: were it to move with the pace, newcomers would overtake whom they should follow.
@@ -152,24 +189,35 @@ class Waiting:
         Errors: QueueFullError; a request that finds nothing waiting is always let in, and so is one that goes on with
         rows that were begun before.
         """
+        refusal = self._refusal(request.problem, request.received, request.deadline)
+        if refusal:
+            self._full.add(request.key[0])
+            raise refusal
+        self._enter(request)
+
+    def _enter(self, request: Request) -> None:
         request.due = self._due(request.problem, request.received, request.deadline)
-        if request.problem.begun is None:
-            self._admit(request)
         heapq.heappush(self._heaps.setdefault(request.key, []), (request.due, request.ticket, request))
         self._note(request, len(request.problem))
 
-    def _admit(self, request: Request) -> None:
-        """Errors: QueueFullError."""
-        program, seconds, low = request.key[0], self.seconds, LOW_WATER * self._limit
-        if seconds <= low:
+    def _limit_of(self, program: str) -> float:
+        """How much may go before a request of a program: less, after a refusal, until that much has been worked off."""
+        low = LOW_WATER * self._limit
+        if self.seconds <= low:
             self._full.clear()
-            return
-        if self._ahead(program, math.inf) <= low:
+        elif program in self._full and self._ahead(program, math.inf) <= low:
             self._full.discard(program)
-        ahead = self._ahead(program, _slot(request.due))
-        if ahead > (low if program in self._full else self._limit) or seconds > self._most:
-            self._full.add(program)
-            raise QueueFullError(ahead, retry_after=max(ahead - low, seconds - self._most))
+        return low if program in self._full else self._limit
+
+    def _refusal(self, problem: Problem, received: float, deadline: float) -> QueueFullError | None:
+        """Why a request cannot wait, if it cannot."""
+        seconds, low, limit = self.seconds, LOW_WATER * self._limit, self._limit_of(problem.program.key)
+        if problem.begun is not None or seconds <= low:
+            return None
+        ahead = self._ahead(problem.program.key, _slot(self._due(problem, received, deadline)))
+        if ahead <= limit and seconds <= self._most:
+            return None
+        return QueueFullError(ahead, retry_after=max(ahead - low, seconds - self._most))
 
     def _ahead(self, program: str, slot: float) -> float:
         """Predicted seconds until a row due then is taken: its own program's work due earlier, and meanwhile up to as
@@ -181,6 +229,21 @@ class Waiting:
     def drop(self, request: Request) -> None:
         """Forget a request that has ended; its heap entry goes when it comes to the top."""
         self._note(request, 0)
+
+    def give_up(self, request: Request) -> Array:
+        """Rows of a request that wait and shall wait no more. Shapes: -> [n]."""
+        rows = np.zeros(0, np.int64) if request.end else request.give_up()
+        self.drop(request)
+        return rows
+
+    def late(self, now: float) -> list[tuple[Request, Array]]:
+        """Requests that would come next but whose deadline has passed, each with the rows that are given up."""
+        found = []
+        for key in list(self._heaps):
+            while self._prune(key) and now > self._heaps[key][0][2].deadline:
+                request = self._heaps[key][0][2]
+                found.append((request, self.give_up(request)))
+        return found
 
     def due(self) -> dict[Key, float]:
         """Which lanes are waited for, and the earliest due time of who waits for them."""
@@ -203,12 +266,14 @@ class Waiting:
         return sum(lanes for other, lanes in self._lanes.get(key, {}).items() if other != shard)
 
     def take(self, key: Key, most: int, now: float) -> list[tuple[Request, range]]:
-        """The next rows for lanes of a kind, earliest due first."""
+        """The next rows for lanes of a kind, earliest due first; none of a request whose deadline has passed."""
         return list(self._take(key, most, now))
 
     def _take(self, key: Key, most: int, now: float) -> Iterator[tuple[Request, range]]:
         while most and self._prune(key):
             request = self._heaps[key][0][2]
+            if now > request.deadline:
+                return
             rows = request.take(most, now)
             most -= len(rows)
             self._note(request, request.waiting_rows)

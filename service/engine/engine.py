@@ -38,18 +38,18 @@ class Engine:
     def step(self) -> StepReport | None:
         """One turn of one group of lanes; None when there is nothing to do."""
         begun = self._clock()
-        self._evict()
+        self._evict(begun)
         group = self._next_turn(begun)
         if group is None:
             return None
-        entered = sum(len(rows) for _, rows in self._entering)
-        if entered:
+        encoded = sum(len(rows) for request, rows in self._entering if request.problem.begun is None)
+        if self._entering:
             group.admit(self._entering)
             self._entering = []
         lanes = len(group)
         if lanes:
             group.advance()
-        return self._report(group, entered, lanes, self._clock() - begun)
+        return self._report(group, encoded, lanes, self._clock() - begun)
 
     @property
     def active(self) -> dict[str, int]:
@@ -70,7 +70,12 @@ class Engine:
         for request in requests:
             request.finish(End.FAULT, self._clock(), error)
 
-    def _evict(self) -> None:
+    def _evict(self, now: float) -> None:
+        """End what is past its deadline; free the lanes of what has ended."""
+        with self._lock:
+            late = self._waiting.late(now)
+        for request, rows in late:
+            request.expire(rows, now)
         for key, group in list(self._groups.items()):
             group.evict()
             if not len(group):
@@ -95,9 +100,9 @@ class Engine:
             self._waiting.note_lanes(key, self._shard, len(group) + rows)
         return group
 
-    def _report(self, group: Group, entered: int, lanes: int, seconds: float) -> StepReport:
+    def _report(self, group: Group, encoded: int, lanes: int, seconds: float) -> StepReport:
         if lanes:
-            group.program.speed.turned(group.method, entered, lanes, seconds)
+            group.program.speed.turned(group.method, encoded, lanes, seconds)
         self._scheduler.charge((group.program.key, group.method), seconds)
         return StepReport(group.program.model, group.method, self._shard, lanes, seconds, tally=group.take_tally())
 

@@ -1,5 +1,6 @@
 """How long a request will take: what waits ahead of it, then its attempts in steps shared with others."""
 
+import math
 from dataclasses import dataclass
 
 from service.engine.program import ServedProgram
@@ -13,9 +14,20 @@ class Forecast:
     expected: float
     p99: float
 
-    def since(self, seconds: float) -> "Forecast":
-        """The same, told from so many seconds ago."""
-        return Forecast(self.waiting + seconds, self.expected + seconds, self.p99 + seconds)
+
+@dataclass(frozen=True)
+class Promise:
+    """What was expected of a request when it was let in, `at` that time.
+
+    `usual`: seconds from then until the end, which half of those forecast alike keep. `strict`: its caller gave the
+    deadline. `probe`: what was learned of late would have kept it out.
+    """
+
+    at: float
+    forecast: Forecast
+    usual: float
+    strict: bool = False
+    probe: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,18 +42,27 @@ class Crowd:
 
 
 def forecast(
-    program: ServedProgram, method: str, tol: float, rows: int, crowd: Crowd, extra_nfe: float = 0.0
+    program: ServedProgram,
+    method: str,
+    tol: float,
+    rows: int,
+    crowd: Crowd,
+    *,
+    extra_nfe: float = 0.0,
+    most_nfe: float = math.inf,
+    encoded: bool = False,
 ) -> Forecast:
-    """Of so many rows of a program, each with so many evaluations more than usual."""
+    """Of so many rows of a program, each with so many evaluations more than usual and at most so many. `encoded`: they
+    were, earlier."""
     share, width = -(-rows // crowd.shards), program.lanes[method]
     lanes, attempt = min(crowd.running + share, width), program.spec.methods[method]
 
     def solving(nfe: float) -> float:
-        attempts = max(0.0, nfe - attempt.nfe_start) / attempt.nfe_attempt
+        attempts = max(0.0, min(nfe + extra_nfe, most_nfe) - attempt.nfe_start) / attempt.nfe_attempt
         # Rows beyond the width follow as lanes come free.
         rounds = max(1.0, share / width)
-        return crowd.turns * program.speed.latency(min(share, width), method, attempts * rounds, lanes)
+        starting = 0 if encoded else min(share, width)
+        return crowd.turns * program.speed.latency(starting, method, attempts * rounds, lanes)
 
-    expected = solving(program.nfe(method, tol) + extra_nfe)
-    worst = solving(program.nfe_p99(method, tol) + extra_nfe)
+    expected, worst = solving(program.nfe(method, tol)), solving(program.nfe_p99(method, tol))
     return Forecast(crowd.waiting, crowd.waiting + expected, crowd.waiting + worst)

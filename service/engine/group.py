@@ -59,13 +59,11 @@ class Group:
 
     def _resume(self, taken: list[tuple[Request, range]]) -> Stepped:
         """Rows that were encoded before."""
-        stepper, lanes = self.program.stepper, None
+        stepper, parts = self.program.stepper, []
         for request, rows in taken:
             assert request.problem.begun is not None  # noqa: S101 - the caller looked
-            own = stepper.select(request.problem.begun, np.arange(rows.start, rows.stop))
-            lanes = own if lanes is None else stepper.join(lanes, own)
-        assert lanes is not None  # noqa: S101 - there is at least one
-        return stepper.restart(lanes, _terms(taken))
+            parts.append(stepper.select(request.problem.begun, np.arange(rows.start, rows.stop)))
+        return stepper.restart(stepper.join(*parts), _terms(taken))
 
     def _enter(self, taken: list[tuple[Request, range]], started: Stepped) -> None:
         before, count, first = self._lanes, len(started.status), 0
@@ -155,13 +153,17 @@ class Group:
             # A state far out may end well and still have no finite answer.
             infinite = index[~np.isfinite(output).reshape(len(index), -1).all(1)]
             status[infinite[status[infinite] == Status.OK]] = Status.NON_FINITE
+        now = self._clock()
+        late = [request for request in table.requests if now > request.deadline]
+        if late:
+            # The deadline passed during the step: an answer would be late.
+            status[index[table.owned_by(late)[index] & (status[index] == Status.OK)]] = Status.DEADLINE
         if self._travelling:
             ended_here = self._onward(index, status, outputs)
             if not ended_here.any():
                 return
             index, outputs = index[ended_here], tuple(output[ended_here] for output in outputs)
         results = table.solution(index, status[index])
-        now = self._clock()
         for request, place, rows in table.owners(index):
             if not request.end:
                 own = results.part(place)
@@ -228,6 +230,14 @@ def _terms(parts: list[tuple[Request, range]]) -> Terms:
     ]
     terms = Terms(*(np.repeat(column, counts) for column in zip(*asked, strict=True)))
     problems = [request.problem for request, _ in parts]
+    if any(problem.left_nfe is not None for problem in problems):
+        left = [
+            np.full(len(rows), problem.max_nfe)
+            if problem.left_nfe is None
+            else problem.left_nfe[rows.start : rows.stop]
+            for problem, (_, rows) in zip(problems, parts, strict=True)
+        ]
+        terms = terms._replace(max_nfe=np.concatenate(left))
     if all(problem.stops is None for problem in problems):
         return terms
     # Where the last stop is, so that a row which is there from the start costs nothing.

@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 
 from node_model.status import Status
-from service.engine.forecast import Forecast
+from service.engine.forecast import Promise
 from service.engine.program import ServedProgram
 from service.engine.stepper import Array, Lanes
 from service.engine.stops import Stops
@@ -43,10 +44,11 @@ class QueueFullError(RuntimeError):
 @dataclass(frozen=True, eq=False)
 class Problem:
     """Rows to solve alike. `begun`: lanes at their start, from an earlier solve of the same inputs; they are not
-    encoded again. `again`: keep them for a later one. `stops`: times to land on and answer at, in the direction of the
-    interval and within it; None: its end. `show`: what to keep of every attempt, None: nothing.
+    encoded again. `again`: keep them for a later one. `left_nfe`: budgets of rows that spent some of theirs earlier.
+    `stops`: times to land on and answer at, in the direction of the interval and within it; None: its end. `show`: what
+    to keep of every attempt, None: nothing.
 
-    Shapes: inputs, args, begun [row, ...]; stops [stop].
+    Shapes: inputs, args, begun [row, ...]; left_nfe [row]; stops [stop].
     Units: first_dt and stops in the field's time, the former a magnitude; max_nfe in field evaluations of a row.
     """
 
@@ -61,6 +63,7 @@ class Problem:
     partial: bool = False
     begun: Lanes | None = None
     again: bool = False
+    left_nfe: Array | None = None
     stops: Array | None = None
     show: Show | None = None
 
@@ -83,10 +86,10 @@ class Problem:
         """The tolerance that the cost follows."""
         return min(self.rtol, self.atol)
 
-    @property
+    @cached_property
     def work(self) -> float:
         """Predicted nominal seconds of one shard's time; see Speed."""
-        return self.program.work(len(self), self.method, self.tightest, self.extra_nfe)
+        return self.program.work(len(self), self.method, self.tightest, self.extra_nfe, self.max_nfe)
 
 
 @dataclass(frozen=True)
@@ -123,8 +126,7 @@ _tickets = itertools.count()
 class Request:
     """One request, from admission to its end. Its rows may be under way on several shards at once.
 
-    Units: times are those of the engine's clock, seconds; `work` is predicted nominal seconds of one shard,
-    `forecast` and `predicted` count from reception; the latter is what half of those forecast alike take.
+    Units: times are those of the engine's clock, seconds; `work` is predicted nominal seconds of one shard.
     """
 
     def __init__(
@@ -134,15 +136,13 @@ class Request:
         received: float,
         deadline: float,
         ended: Callable[["Request"], None],
-        forecast: Forecast | None = None,
-        predicted: float = math.nan,
+        promise: Promise | None = None,
     ) -> None:
         self.ticket = next(_tickets)
         self.problem = problem
         self.received = received
         self.deadline = deadline
-        self.forecast = forecast
-        self.predicted = predicted
+        self.promise = promise
         self.work = problem.work
         self.due = deadline
         self._solution: Solution | None = None
@@ -155,7 +155,7 @@ class Request:
         self._lock = threading.Lock()
         self._taken = 0
         self._recorded = 0
-        self._begun: list[tuple[int, Lanes]] = []
+        self._begun: list[tuple[range, Lanes]] = []
         rows, stops = len(problem), problem.stops
         self.stops = None if stops is None else Stops(stops, rows, problem.program.spec.outputs)
         self.trace = None if problem.show is None else Trace()
@@ -187,18 +187,33 @@ class Request:
             self.started = max(now, self.received)
         return range(first, self._taken)
 
+    def give_up(self) -> Array:
+        """The rows that no shard has taken, which none will take any more. Callers hold the queue's lock."""
+        first, self._taken = self._taken, len(self.problem)
+        return np.arange(first, self._taken)
+
     def keep_begun(self, rows: range, lanes: Lanes) -> None:
         """Rows were encoded: these are their lanes at the start."""
         with self._lock:
-            self._begun.append((rows.start, lanes))
+            self._begun.append((rows, lanes))
 
     def begun(self, index: Array) -> Lanes:
-        """Lanes of some rows at their start, for a problem with `again` that was completed. Shapes: index [n]."""
-        stepper, parts = self.problem.program.stepper, sorted(self._begun, key=lambda part: part[0])
-        lanes = parts[0][1]
-        for _, others in parts[1:]:
-            lanes = stepper.join(lanes, others)
-        return stepper.select(lanes, index)
+        """Lanes at their start of some rows that were begun, at least one; the others are let go of. For a request that
+        has ended, of a problem with `again` or with `begun`.
+
+        Shapes: index [n], ascending.
+        """
+        stepper, problem = self.problem.program.stepper, self.problem
+        if problem.begun is not None:
+            return stepper.select(problem.begun, index)
+        with self._lock:
+            parts, self._begun = sorted(self._begun, key=lambda part: part[0].start), []
+        wanted = []
+        for rows, lanes in parts:
+            first, last = np.searchsorted(index, (rows.start, rows.stop))
+            if first < last:
+                wanted.append(stepper.select(lanes, index[first:last] - rows.start))
+        return stepper.join(*wanted)
 
     def record(self, rows: Array, results: Solution, outputs: tuple[Array, ...], now: float) -> None:
         """Write down rows that ended; ends the request with its last row, or with one that failed.
@@ -239,9 +254,15 @@ class Request:
         if self.told is not None:
             self.told(rows)
 
-    def expire(self, now: float) -> None:
-        """End a request whose deadline has passed while nobody could see to it."""
-        self.finish(End.DEADLINE, now)
+    def expire(self, rows: Array, now: float) -> None:
+        """The deadline has passed: rows that were given up end with it, and so does the request, unless its caller
+        takes what there is and shards have yet to say what became of others. Shapes: rows [n]."""
+        if self.end or not len(rows):
+            return
+        spec = self.problem.program.spec
+        results = Solution.unsolved(len(rows), spec.interval[0])
+        results.status[:] = Status.DEADLINE
+        self.record(rows, results, tuple(np.full((len(rows), *o.shape), np.nan, o.dtype) for o in spec.outputs), now)
 
     def finish(self, end: End, now: float, error: BaseException | None = None) -> bool:
         """End the request unless it has ended; says whether this call did. From any thread."""
@@ -257,6 +278,12 @@ class Request:
         """The lowest row that failed by itself."""
         failed = np.isin(self.solution.status, (Status.OK, Status.CANCELLED), invert=True)
         return int(failed.argmax()) if failed.any() else None
+
+    @property
+    def predicted(self) -> float:
+        """Seconds from reception to the end, which half of those forecast alike keep."""
+        promise = self.promise
+        return math.nan if promise is None else promise.at - self.received + promise.usual
 
     @property
     def queue_seconds(self) -> float:

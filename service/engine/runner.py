@@ -12,6 +12,7 @@ from functools import partial
 
 from service.engine.admission import Waiting
 from service.engine.engine import Engine
+from service.engine.learning import learn
 from service.engine.program import ServedProgram
 from service.engine.request import End, Problem, Request
 from service.engine.stats import EngineState, StepReport
@@ -134,7 +135,7 @@ class Runner:
             await pending.future
         finally:
             self.leave(pending)
-        self._learn(request)
+        learn(request, time.perf_counter())
         return request
 
     @staticmethod
@@ -142,14 +143,6 @@ class Runner:
         """Nobody waits any more: a request that goes on is cancelled."""
         pending.timer.cancel()
         pending.request.finish(End.CANCELLED, time.perf_counter())
-
-    @staticmethod
-    def _learn(request: Request) -> None:
-        """How long it took beside what was forecast."""
-        if request.end is End.COMPLETED and request.forecast:
-            taken, program = time.perf_counter() - request.received, request.problem.program
-            program.usual.observe(taken / request.forecast.expected)
-            program.worst.observe(taken / request.forecast.p99)
 
     @property
     def state(self) -> EngineState:
@@ -246,8 +239,13 @@ class Runner:
             future.set_result(request)
 
     def _on_deadline(self, request: Request) -> None:
+        """Rows that wait are over at once; those under way at their shards' next turn."""
+        with self._changed:
+            rows = self._waiting.give_up(request)
         now = time.perf_counter()
-        if request.started is None or now > request.deadline + GRACE_SECONDS:
-            request.expire(now)
-        elif self._loop:
+        request.expire(rows, now)
+        self._hand_over()
+        if request.end is None and now > request.deadline + GRACE_SECONDS:
+            request.finish(End.DEADLINE, now)
+        if request.end is None and self._loop:
             self._loop.call_later(GRACE_SECONDS, self._on_deadline, request)

@@ -1,10 +1,16 @@
 """Seconds that things take on this machine: measured when a model is loaded, their pace followed while it serves."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from itertools import pairwise
+
+from service.engine.fading import Fading
 
 MEMORY_SECONDS = 1.0
 """How much work the pace looks back on."""
+MOST_JUMP = 4.0
+"""A measurement counts as at most so many times what was expected: a process that was stopped for a while was not slow.
+A machine that is slower than that is still followed, the ratio growing from one measurement to the next."""
 TURN_SECONDS = 3e-4
 """What a turn costs beside the step itself."""
 
@@ -16,20 +22,48 @@ class Speed:
     how many times as long as on loading a turn of the very same width takes.
 
     Order is made in nominal seconds, so that it does not move with the machine's load; waiting is told in real ones.
-    Several shards correct the pace without a lock: a lost update is a measurement less, nothing worse.
+    Both fade while nothing is measured. Several shards correct them without a lock: a lost update is a measurement
+    less, nothing worse.
 
     `start` is what a row's encoding and first evaluation take, `steps` what a step takes by method and number of lanes,
     `evaluations` what a lane evaluation takes in a step of full width. Units: seconds.
     """
 
     def __init__(
-        self, start: float, evaluations: Mapping[str, float], steps: Mapping[str, Mapping[int, float]]
+        self,
+        start: float,
+        evaluations: Mapping[str, float],
+        steps: Mapping[str, Mapping[int, float]],
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._start = start
         self._evaluations = dict(evaluations)
         self._steps = {method: sorted(seconds.items()) for method, seconds in steps.items()}
-        self.pace = 1.0
-        self.stretch = 1.0
+        self._pace = Fading(1.0, clock)
+        self._stretch = Fading(1.0, clock)
+
+    @property
+    def pace(self) -> float:
+        """Real seconds of a nominal one at present."""
+        return self._pace.now()
+
+    @pace.setter
+    def pace(self, value: float) -> None:
+        self._pace.set(value)
+
+    @property
+    def stretch(self) -> float:
+        """How many times as long as on loading a turn takes at present."""
+        return self._stretch.now()
+
+    @stretch.setter
+    def stretch(self, value: float) -> None:
+        self._stretch.set(value)
+
+    def doubt(self) -> None:
+        """Forget half of what was learned since loading."""
+        self._pace.halve()
+        self._stretch.halve()
 
     def nominal(self, rows: int, method: str, nfe: float) -> float:
         """Seconds of one shard's time for rows of so many evaluations each, their encoding included."""
@@ -42,16 +76,16 @@ class Speed:
 
     def started(self, rows: int, seconds: float) -> None:
         """`rows` rows were encoded together and their first evaluations made."""
-        self.pace = _followed(self.pace, rows * self._start, seconds)
+        _follow(self._pace, rows * self._start, seconds)
 
     def stepped(self, method: str, evaluations: int, seconds: float) -> None:
         """A step made so many lane evaluations."""
-        self.pace = _followed(self.pace, evaluations * self._evaluations[method], seconds)
+        _follow(self._pace, evaluations * self._evaluations[method], seconds)
 
-    def turned(self, method: str, entered: int, lanes: int, seconds: float) -> None:
-        """A whole turn: so many rows entered and so many lanes made a step."""
-        nominal = TURN_SECONDS + entered * self._start + self._step(method, lanes)
-        self.stretch = _followed(self.stretch, nominal, seconds)
+    def turned(self, method: str, encoded: int, lanes: int, seconds: float) -> None:
+        """A whole turn: so many rows were encoded and so many lanes made a step."""
+        nominal = TURN_SECONDS + encoded * self._start + self._step(method, lanes)
+        _follow(self._stretch, nominal, seconds)
 
     def _step(self, method: str, lanes: int) -> float:
         """Between measured widths in a straight line, and on beyond them."""
@@ -64,7 +98,7 @@ class Speed:
         return least + (most - least) * (lanes - before) / (after - before)
 
 
-def _followed(ratio: float, nominal: float, seconds: float) -> float:
-    """A ratio of real to nominal seconds after one more measurement."""
-    weight = nominal / (nominal + MEMORY_SECONDS)
-    return ratio + weight * (seconds / nominal - ratio)
+def _follow(followed: Fading, nominal: float, seconds: float) -> None:
+    """One more measurement of a ratio of real to nominal seconds."""
+    ratio, weight = followed.before(seconds), nominal / (nominal + MEMORY_SECONDS)
+    followed.set(ratio + weight * (min(seconds / nominal, MOST_JUMP * ratio) - ratio))

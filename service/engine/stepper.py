@@ -100,8 +100,8 @@ class Stepper(Protocol):
         """The lanes of the given numbers. Shapes: index [n] int -> n lanes."""
         ...
 
-    def join(self, lanes: Lanes, others: Lanes) -> Lanes:
-        """Lanes and then the others."""
+    def join(self, *parts: Lanes) -> Lanes:
+        """Some lanes, then others, and so on; there is at least one part."""
         ...
 
     def peek(self, lanes: Lanes, names: tuple[str, ...]) -> tuple[Array, ...]:

@@ -94,8 +94,10 @@ class Countdown:
     def select(self, lanes, index):
         return Lanes._make((*(array[index] for array in lanes[:-1]), ()))
 
-    def join(self, lanes, others):
-        return Lanes._make((*(np.concatenate(pair) for pair in zip(lanes[:-1], others[:-1], strict=True)), ()))
+    def join(self, *parts):
+        return Lanes._make(
+            (*(np.concatenate(arrays) for arrays in zip(*(part[:-1] for part in parts), strict=True)), ())
+        )
 
     def peek(self, lanes, names):
         return tuple(getattr(lanes, name) for name in names)

@@ -178,7 +178,8 @@ def test_more_work_than_may_wait_is_refused():
             refused = [task for task in tasks if task.done()]
             assert refused
             assert all(isinstance(task.exception(), QueueFullError) for task in refused)
-            assert runner.state.queued_seconds <= 0.5
+            # The last one let in had no more than the limit ahead of it.
+            assert runner.state.queued_seconds <= 0.5 + served.work(4, "bosh3", 1e-2)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
