@@ -87,12 +87,13 @@ def cell(ends: dict[str, np.ndarray], simulated_seconds: float) -> dict[str, Any
 
 
 def _times(taken: np.ndarray, waited: np.ndarray) -> dict[str, float]:
-    """Milliseconds."""
+    """How many there were, and their milliseconds."""
     if not len(taken):
         return {}
-    figures = {"mean": taken.mean(), "p50": np.percentile(taken, 50), "p99": np.percentile(taken, 99)}
-    waiting = {"waited_p50": np.percentile(waited, 50), "waited_p99": np.percentile(waited, 99)}
-    return {name: round(1e3 * float(value), 2) for name, value in (figures | waiting).items()}
+    figures = {"count": len(taken), "mean": 1e3 * taken.mean()}
+    figures |= {f"p{share}": 1e3 * np.percentile(taken, share) for share in (50, 90, 99)}
+    figures |= {f"waited_p{share}": 1e3 * np.percentile(waited, share) for share in (50, 99)}
+    return {name: round(float(value), 2) for name, value in figures.items()}
 
 
 def _share(some: np.ndarray, of: np.ndarray) -> float:

@@ -11,6 +11,7 @@ from service.engine.stepper import Array
 from service.engine.trace import Show
 
 LEAST_DEADLINE_MS = 0.001
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def _refuse_budget(program: ServedProgram, method: str, max_nfe: int) -> None:
 def _fits(program: ServedProgram, method: str, tol: float, max_nfe: int) -> bool:
     """Whether many items are solved within a budget: those that take no more attempts than the mean, rounded down."""
     spec = program.spec.methods[method]
-    attempts = max(1, (program.nfe(method, tol) - spec.nfe_start) // spec.nfe_attempt)
+    attempts = max(1, math.floor((program.nfe(method, tol) - spec.nfe_start) / spec.nfe_attempt + ROUNDING))
     return spec.nfe_start + attempts * spec.nfe_attempt <= max_nfe
 
 

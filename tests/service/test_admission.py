@@ -1,6 +1,7 @@
 """Who waits, in what order, and how much work may wait."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -200,3 +201,93 @@ def test_the_books_agree_with_a_list_of_requests(actions):
         assert queue.depth == sum(owner.waiting_rows > 0 for owner in asked)
         assert queue.seconds == pytest.approx(rows * SECONDS_PER_ROW / 3, abs=1e-12)
     assert len(given_out.rows) == len(set(given_out.rows))
+
+
+def admit(queue, problems, *, received=0.0, now=None, deadline=math.inf, strict=False):
+    now = received if now is None else now
+    return queue.admit(
+        problems,
+        received=received,
+        deadline=deadline,
+        strict=strict,
+        now=now,
+        ended=lambda request: queue.drop(request),
+    )
+
+
+def test_a_forecast_has_what_waits_ahead_and_shares_turns_with_who_runs():
+    queue, other = waiting(shards=1), program()
+    asked = problem(PROGRAM, [1])
+    alone = queue.forecast(asked, 0.0, math.inf)
+    assert alone.waiting == 0
+    ask(queue, 10)
+    behind = queue.forecast(problem(PROGRAM, [1] * 20), 0.0, math.inf)
+    assert behind.waiting == pytest.approx(10 * SECONDS_PER_ROW)
+    taken(queue)
+    # Its own program has a turn beside each that runs, whether it runs already or not.
+    queue.note_lanes((other.key, "bosh3"), 0, 1)
+    assert queue.forecast(asked, 0.0, math.inf).expected == pytest.approx(2 * alone.expected)
+    queue.note_lanes((PROGRAM.key, "bosh3"), 0, 1)
+    assert queue.forecast(asked, 0.0, math.inf).expected == pytest.approx(2 * alone.expected)
+    queue.note_lanes((other.key, "bosh3"), 0, 0)
+    assert queue.forecast(asked, 0.0, math.inf).expected == pytest.approx(alone.expected)
+
+
+def test_a_forecast_and_the_work_end_where_the_budget_does():
+    queue, plenty = waiting(shards=1), problem(PROGRAM, [1])
+    little = replace(plenty, max_nfe=7)
+    whole, cut = (queue.forecast(asked, 0.0, math.inf) for asked in (plenty, little))
+    assert cut.expected == pytest.approx(whole.expected * 6 / 49, rel=0.01)
+    assert cut.p99 == cut.expected
+    assert little.work == pytest.approx(plenty.work * 7 / 50, rel=0.01)
+
+
+def test_a_request_that_is_let_in_is_told_what_to_expect_from_then_on():
+    queue = waiting(shards=1)
+    made = admit(queue, [problem(PROGRAM, [1])], received=1.0, now=1.5)
+    expected = PROGRAM.usual.factor * made.promise.forecast.expected
+    assert made.promise.at == 1.5
+    assert made.predicted == pytest.approx(0.5 + expected)
+    assert made.promise.forecast.waiting == 0
+
+
+def test_a_looser_way_is_let_in_where_a_tighter_one_is_refused():
+    queue = waiting(shards=1, limit=10 * SECONDS_PER_ROW)
+    ask(queue, 12)
+    with pytest.raises(QueueFullError):
+        ask(queue, 12)
+    taken(queue, 4)
+    long, short = problem(PROGRAM, [1] * 12), replace(problem(PROGRAM, [1] * 12), max_nfe=4, rtol=1e-1, atol=1e-1)
+    with pytest.raises(QueueFullError):
+        admit(queue, [long])
+    assert admit(queue, [long, short]).problem is short
+
+
+def test_crowding_is_measured_against_the_limit_in_force():
+    queue = waiting(shards=1, limit=20 * SECONDS_PER_ROW)
+    ways = [problem(PROGRAM, [1] * 30) for _ in range(3)]
+    ask(queue, 8)
+    assert admit(queue, ways).problem is ways[0]
+    queue = waiting(shards=1, limit=20 * SECONDS_PER_ROW)
+    ask(queue, 30)
+    with pytest.raises(QueueFullError):
+        ask(queue, 30)
+    taken(queue, 19)
+    # 11 rows wait: about half the limit, and all of what may wait until the queue has been worked off.
+    with pytest.raises(QueueFullError):
+        admit(queue, ways)
+    taken(queue, 2)
+    assert admit(queue, ways).problem is ways[0]
+
+
+def test_nothing_is_taken_of_a_request_whose_deadline_has_passed():
+    queue = waiting(shards=1)
+    late, fine = ask(queue, 1, deadline=0.5), ask(queue, 2)
+    assert [(owner, rows.tolist()) for owner, rows in queue.late(0.6)] == [(late, [0])]
+    assert queue.late(0.6) == []
+    assert queue.depth == 1
+    assert queue.seconds == pytest.approx(2 * SECONDS_PER_ROW)
+    assert [owner for owner, _ in taken(queue, now=0.6)] == [fine]
+    later = ask(queue, 1, deadline=0.7)
+    assert taken(queue, now=0.8) == []
+    assert [owner for owner, _ in queue.late(0.8)] == [later]

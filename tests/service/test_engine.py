@@ -2,6 +2,7 @@
 
 import math
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from node_model.status import Status
 from service.engine.admission import Waiting
 from service.engine.engine import Engine, solve_alone
 from service.engine.request import End
+from service.engine.stepper import Rows, Terms
 
 
 class Shard:
@@ -238,3 +240,60 @@ def test_every_request_ends_once_with_its_own_rows(requests, lanes, data):
             assert made.end is End.CANCELLED
     assert shard.engine.active == {}
     assert shard.waiting.depth == 0
+
+
+def test_a_row_that_ends_in_the_step_in_which_its_deadline_passes_is_late():
+    shard = Shard(seconds_of=lambda lanes: 1.0)
+    asked, some = shard.ask([1], deadline=0.5), shard.ask([1, 1], deadline=0.5, partial=True)
+    fine = shard.ask([1], deadline=1.5)
+    shard.run()
+    assert asked.end is End.DEADLINE
+    assert some.end is End.COMPLETED
+    assert some.solution.status.tolist() == [Status.DEADLINE] * 2
+    assert some.solution.nfe.tolist() == [1 + EVALUATIONS] * 2
+    assert fine.end is End.COMPLETED
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_rows_of_a_request_that_is_late_are_not_begun(partial):
+    shard = Shard(lanes=4, seconds_of=lambda lanes: 0.1)
+    late = shard.ask([3] * 40, deadline=0.5, partial=partial)
+    other = shard.ask([2])
+    shard.run()
+    assert late.end is (End.COMPLETED if partial else End.DEADLINE)
+    assert late.finished <= 0.5 + 2 * 0.1
+    assert other.end is End.COMPLETED
+    # Whole lives of three attempts within five of them, and one more for who came next.
+    assert sum(shard.stepper.widths) <= 4 * 7 + 2
+    if partial:
+        assert set(late.solution.status.tolist()) == {Status.OK, Status.DEADLINE}
+        assert (late.solution.status == Status.OK).sum() == 4
+
+
+@given(st.sets(st.integers(0, 30), min_size=1), st.lists(st.integers(1, 5), min_size=1, max_size=8))
+def test_rows_that_were_begun_come_back_by_their_numbers(wanted, widths):
+    """Whatever the parts, and whichever were never begun."""
+    served = program(Countdown())
+    asked = request(replace(problem(served, [1] * 60), again=True))
+    first, begun = 0, []
+    for number, width in enumerate(widths):
+        rows = range(first, first + width)
+        first += width
+        if number % 3 != 1:
+            inputs = asked.problem.inputs[rows.start : rows.stop]
+            none = np.ones(width)
+            asked.keep_begun(rows, served.stepper.start(Rows(inputs, (), Terms(none, none, none, none))).lanes)
+            begun += rows
+    index = np.array(sorted(wanted & set(begun)) or begun[:1])
+    assert asked.begun(index).y[:, 1].tolist() == index.tolist()
+
+
+def test_rows_have_the_budgets_that_are_left_to_them():
+    shard = Shard()
+    whole = replace(problem(shard.program, [1, 2, 3]), again=True)
+    first = solve_alone(whole)
+    budgets = []
+    shard.stepper.before_step = lambda method, lanes: budgets.append(lanes.max_nfe.tolist())
+    again = replace(whole, begun=first.begun(np.arange(3)), left_nfe=np.array([7, 8, 9]))
+    solve_alone(again)
+    assert budgets[0] == [7, 8, 9]

@@ -2,12 +2,27 @@
 
 import json
 import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from artifacts import CLOUD, DIGITS, RAW
 from conftest import running_app
 
+from node_model.manifest import read_manifest
+from service.api import tightening
+from service.api.errors import ApiError
+from service.api.parameters import SOLVER, Parameters
+from service.api.wishes import read_wishes
+from service.engine.cost import CostTable
+from service.engine.program import ServedProgram
+from service.engine.speed import Speed
+
+ROOT = Path(__file__).parents[2]
 TOLS = (1e-1, 1e-2, 1e-3, 1e-4)
 
 
@@ -102,6 +117,105 @@ def test_an_item_that_fails_in_a_later_try_keeps_the_answer_it_had(wary, images)
         assert prediction["stable"] is False
 
 
+@pytest.mark.parametrize("form", ["application/json", "application/x-ndjson"])
+def test_the_budget_of_an_item_is_for_all_its_tries(wary, images, form):
+    plain = {p["solver"]["nfe"] for p in at(wary, "auto", images).json()["predictions"]}
+    budget = sorted(plain)[len(plain) // 2]
+    answer = wary.post(f"/classify?tol=auto&max_nfe={budget}", json={"images": images}, headers={"Accept": form})
+    assert answer.status_code == 200, answer.text
+    if form == "application/json":
+        predictions = answer.json()["predictions"]
+    else:
+        predictions = [json.loads(line) for line in answer.text.splitlines()][:-1]
+    assert len(predictions) == len(images)
+    spent = [prediction["solver"]["nfe"] for prediction in predictions]
+    assert max(plain) > budget >= max(spent)
+    assert {prediction["status"] for prediction in predictions} == {"ok"}
+    assert False in {prediction["stable"] for prediction in predictions if prediction["solver"]["nfe"] > budget - 3}
+
+
+def test_a_budget_too_small_for_an_attempt_is_refused(wary, images):
+    answer = wary.post("/classify?tol=auto&max_nfe=3&partial=true", json={"images": images})
+    assert answer.status_code == 422
+    assert "max_nfe: expected at least 4" in answer.json()["error"]["message"]
+    assert answer.json()["error"]["details"] == {"field": "max_nfe", "least": 4}
+
+
+def test_a_method_that_fits_the_budget_is_taken_where_the_usual_one_does_not():
+    spec = read_manifest(ROOT / "checkpoints" / "odenet-mnist" / "1").programs["classify"]
+    seconds = dict.fromkeys(spec.methods, 1e-4)
+    speed = Speed(1e-6, seconds, {method: {1: 1e-3} for method in seconds})
+    stepper = SimpleNamespace(spec=spec)
+    served = ServedProgram("m", "m", stepper, CostTable(spec), speed, dict.fromkeys(seconds, 8))
+
+    def first(**query):
+        asked = Parameters({"tol": "auto", **query}.items(), SOLVER)
+        return read_wishes(asked, served, most_nfe=10_000, most_seconds=60, may_auto=True).ways[0]
+
+    assert first().method == first(max_nfe="7").method == "dopri5"
+    assert (first(max_nfe="5").method, first(max_nfe="5").max_nfe) == ("bosh3", 5)
+    assert first(max_nfe="5", method="bosh3").method == "bosh3"
+    with pytest.raises(ApiError, match="max_nfe: expected at least 7"):
+        first(max_nfe="5", method="dopri5")
+
+
+def test_what_was_predicted_of_all_tries_is_told_beside_what_they_took(wary, images, monkeypatch):
+    made = []
+    note = tightening.note
+
+    def noted(job, requests, **options):
+        made.append(requests)
+        note(job, requests, **options)
+
+    monkeypatch.setattr(tightening, "note", noted)
+    told = at(wary, "auto", images).json()["timing_ms"]
+    (requests,) = made
+    assert len(requests) >= 3
+    later = sum(request.promise.usual for request in requests[1:])
+    assert told["predicted"] == pytest.approx(1e3 * (requests[0].predicted + later), abs=1e-3)
+    assert later > 0
+
+
+def test_others_are_answered_while_the_states_of_many_images_are_gathered(wary, images, monkeypatch):
+    expected = at(wary, "auto", images).json()["predictions"]
+    stepper = wary.app.state.context.models.find(DIGITS).programs["classify"].stepper
+    join, gathered = stepper.join, []
+    with ThreadPoolExecutor() as others:
+
+        def gather(*parts):
+            if not threading.current_thread().name.startswith("shard"):
+                meanwhile = others.submit(wary.get, "/health/live").result(timeout=10)
+                gathered.append((len(parts), meanwhile.status_code))
+            return join(*parts)
+
+        monkeypatch.setattr(stepper, "join", gather)
+        monkeypatch.setattr(tightening, "FEW_NUMBERS", 0)
+        found = at(wary, "auto", images * 8).json()["predictions"]
+    assert found == expected * 8
+    # Once for all parts; the tries that follow choose from what was gathered.
+    ((parts, status),) = gathered
+    assert parts > 2
+    assert status == 200
+
+
+def test_a_late_request_with_partial_is_not_answered_with_what_came_late(wary, images, monkeypatch):
+    program = wary.app.state.context.models.find(DIGITS).programs["classify"]
+    step = program.stepper.step
+
+    def slow(method, lanes):
+        time.sleep(0.3)
+        return step(method, lanes)
+
+    monkeypatch.setattr(program.stepper, "step", slow)
+    begun = time.perf_counter()
+    answer = wary.post("/classify?tol=1e-4&deadline_ms=500&partial=true", json={"images": images * 20})
+    taken = time.perf_counter() - begun
+    assert answer.status_code == 200, answer.text
+    assert {prediction["status"] for prediction in answer.json()["predictions"]} == {"deadline"}
+    # With the step that was under way at the deadline.
+    assert 0.5 <= taken < 2.0
+
+
 @pytest.mark.parametrize(
     ("query", "words"),
     [
@@ -135,6 +249,9 @@ def test_a_deadline_that_cannot_be_kept_is_refused_before_compute(client, images
     assert (answer.status_code, error["code"]) == (504, "deadline")
     assert error["details"]["predicted_ms"] > 0.01
     assert f"{error['details']['predicted_ms']:g} ms" in error["message"]
+    assert error["details"]["deadline_ms"] == 0.01
+    assert error["details"]["left_ms"] <= 0.01
+    assert "loosen tol" in error["message"]
     after = client.app.state.context.metrics.value(
         "odeserve_function_evaluations_total", {"model": DIGITS, "method": "bosh3"}
     )
@@ -149,7 +266,9 @@ def test_a_deadline_is_kept_by_loosening_within_max_tol_and_the_answer_says_so(c
     cost = {tol: program.nfe_p99("bosh3", tol) for tol in TOLS}
     assert cost[1e-4] > 3 * cost[1e-2]
     speed = program.speed
-    usual, speed.stretch = speed.stretch, 1e3
+    usual, speed.stretch = speed.stretch, 1e4
+    # As if it had been tried a moment ago.
+    context.runner._waiting._probed[program.key] = time.perf_counter() + 60
     try:
         tight = client.post("/classify?tol=1e-4&deadline_ms=10000", json={"image": images[0]})
         assert tight.status_code == 504
@@ -158,6 +277,7 @@ def test_a_deadline_is_kept_by_loosening_within_max_tol_and_the_answer_says_so(c
         loose = client.post("/classify?tol=1e-4&max_tol=1e-1&deadline_ms=2000", json={"image": images[0]})
     finally:
         speed.stretch = usual
+        del context.runner._waiting._probed[program.key]
     assert loose.status_code == 200, loose.text
     solver = loose.json()["predictions"][0]["solver"]
     assert solver["rtol"] in (1e-3, 1e-2)
@@ -187,3 +307,20 @@ def test_the_tradeoff_has_every_calibrated_cell_and_milliseconds_that_grow(clien
     }
     assert client.get(f"/models/{RAW}/tradeoff").json() == {"rows": []}
     assert client.get("/models/nobody/tradeoff").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "count", "advice", "never"),
+    [
+        ("tol=auto&deadline_ms=0.01", 2, "give more time; or ask for fewer items", "tol,"),
+        ("tol=1e-4&max_tol=1e-2&deadline_ms=0.01", 1, "give more time; or raise max_tol", "loosen"),
+        ("tol=1e-4&max_tol=1e-1&deadline_ms=0.01", 1, "give more time", "max_tol"),
+        ("tol=1e-1&deadline_ms=0.01", 1, "give more time", "tol"),
+    ],
+)
+def test_a_refusal_advises_what_is_possible(client, images, query, count, advice, never):
+    answer = client.post(f"/classify?{query}", json={"images": images[:count]})
+    assert answer.status_code == 504
+    message = answer.json()["error"]["message"]
+    assert message.endswith("are left; " + advice) or advice in message
+    assert never not in message
