@@ -60,7 +60,7 @@ def _header(recorded: dict[str, Any], largest: str) -> str:
     return (
         "| order | mean, 1 item | "
         + " | ".join(names)
-        + f" | p50, {largest} items | p90 (of) "
+        + f" | p50, {largest} items | p90 (requests) "
         + ("| deadlines missed | loosened | refused (429) |")
     )
 

@@ -202,6 +202,8 @@ class Waiting:
 
     def _limit_of(self, program: str) -> float:
         """How much may go before a request of a program: less, after a refusal, until that much has been worked off."""
+        if not self._full:
+            return self._limit
         low = LOW_WATER * self._limit
         if self.seconds <= low:
             self._full.clear()
@@ -239,7 +241,7 @@ class Waiting:
     def late(self, now: float) -> list[tuple[Request, Array]]:
         """Requests that would come next but whose deadline has passed, each with the rows that are given up."""
         found = []
-        for key in list(self._heaps):
+        for key in [key for key, heap in self._heaps.items() if now > heap[0][2].deadline]:
             while self._prune(key) and now > self._heaps[key][0][2].deadline:
                 request = self._heaps[key][0][2]
                 found.append((request, self.give_up(request)))

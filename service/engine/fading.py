@@ -31,6 +31,14 @@ class Fading:
         idle = self._clock() - seconds - self._at - QUIET_SECONDS
         return self._value if idle <= 0 else self._faded(math.exp(-idle / FADE_SECONDS))
 
+    def follow(self, measured: float, weight: float, seconds: float, most: float) -> None:
+        """Move towards a measurement, which took so long and counts as at most so many times the ratio before it."""
+        now = self._clock()
+        ratio = self._value
+        if now - seconds - self._at > QUIET_SECONDS:
+            ratio = self.before(seconds)
+        self._value, self._at = ratio + weight * (min(measured, most * ratio) - ratio), now
+
     def set(self, value: float) -> None:
         """It was measured."""
         self._value, self._at = value, self._clock()

@@ -100,5 +100,4 @@ class Speed:
 
 def _follow(followed: Fading, nominal: float, seconds: float) -> None:
     """One more measurement of a ratio of real to nominal seconds."""
-    ratio, weight = followed.before(seconds), nominal / (nominal + MEMORY_SECONDS)
-    followed.set(ratio + weight * (min(seconds / nominal, MOST_JUMP * ratio) - ratio))
+    followed.follow(seconds / nominal, nominal / (nominal + MEMORY_SECONDS), seconds, MOST_JUMP)
