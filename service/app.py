@@ -15,8 +15,12 @@ from starlette.types import ASGIApp
 
 from service.api import about, routes
 from service.api.context import Context, record_of
+from service.api.cross_origin import cross_origin
 from service.api.errors import ApiError, Code, error_response
+from service.api.gzip import GzipBodies
+from service.api.keys import KeyGuard
 from service.api.middleware import BodyLimits, DirectRoutes, RequestContext
+from service.api.prefix import UnderPrefix
 from service.api.routes import PROGRAMS, SOLVE_CODES, prepare_bodies
 from service.metrics import Metrics
 from service.models import Models, load_models
@@ -61,10 +65,16 @@ def create_app(settings: Settings) -> FastAPI:
         context.metrics.count(record, time.perf_counter() - record.received)
 
     def around(inner: ASGIApp) -> ASGIApp:
+        inner = GzipBodies(inner, settings.max_body_bytes)
+        if settings.api_keys:
+            inner = KeyGuard(inner, (key.get_secret_value() for key in settings.api_keys), _failed)
         return RequestContext(BodyLimits(inner, settings.max_body_bytes, settings.body_seconds), count)
 
     app.add_middleware(around)
-    app.middleware_stack = DirectRoutes(app.build_middleware_stack(), ROUTES, around, _failed)
+    stack: ASGIApp = DirectRoutes(app.build_middleware_stack(), ROUTES, around, _failed)
+    if settings.cors_origins:
+        stack = cross_origin(stack, settings.cors_origins)
+    app.middleware_stack = UnderPrefix(stack, settings.root_path) if settings.root_path else stack
     return app
 
 

@@ -20,6 +20,7 @@ class Code(StrEnum):
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    UNAUTHORIZED = "unauthorized"
     BODY_TIMEOUT = "body_timeout"
     QUEUE_FULL = "queue_full"
     NOT_READY = "not_ready"
@@ -38,6 +39,7 @@ TABLE: dict[Code, tuple[int, str]] = {
     Code.NOT_FOUND: (404, "no such path"),
     Code.METHOD_NOT_ALLOWED: (405, "the path does not take this method; Allow names those it takes"),
     Code.UNSUPPORTED_MEDIA_TYPE: (415, "the body is not application/json"),
+    Code.UNAUTHORIZED: (401, "the server has API keys, and none of them was sent"),
     Code.BODY_TIMEOUT: (408, "the body did not arrive in time"),
     Code.QUEUE_FULL: (429, "more work is waiting than may; Retry-After says when there is room again"),
     Code.NOT_READY: (503, "the server is starting or stopping; Retry-After says when to ask again"),
@@ -67,6 +69,11 @@ class ApiError(Exception):
 def invalid(field: str, message: str, **details: Any) -> ApiError:
     """A parameter or body field that is wrong: 422 naming it."""
     return ApiError(Code.INVALID_INPUT, f"{field}: {message}", {"field": field, **details})
+
+
+def body_too_large(most_bytes: int, what: str = "the body") -> ApiError:
+    """413: more than the setting allows. Units: bytes."""
+    return ApiError(Code.TOO_LARGE, f"{what} is above {most_bytes / 2**20:g} MiB", {"limit_bytes": most_bytes})
 
 
 def error_response(error: ApiError) -> Response:

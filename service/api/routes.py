@@ -76,7 +76,6 @@ TENSOR_FIELDS = {"/classify": ("image", "images"), "/density": ("point", "points
 """Names of one input and of several in a body."""
 HUTCHINSON = "log_density_hutchinson"
 JSON_TYPE = re.compile(r"\s*application/json\s*(;\s*charset\s*=\s*\"?utf-8\"?\s*)?;?\s*", re.IGNORECASE)
-IDENTITY = re.compile(r"\s*identity\s*", re.IGNORECASE)
 
 
 def _solve_options(body: type[Any], parameters: dict[str, str]) -> dict[str, Any]:
@@ -196,14 +195,11 @@ async def sample(request: Request) -> Response:
 
 async def _read_body(request: Request) -> bytes:
     """The body of a JSON request. Errors: ApiError 415, 413, 408."""
-    for name, expected, pattern in (
-        ("Content-Type", "application/json", JSON_TYPE),
-        ("Content-Encoding", "identity", IDENTITY),
-    ):
-        given = request.headers.get(name, expected)
-        if not pattern.fullmatch(given):
-            message = f"{name}: expected {expected}, got {given[:80]!r}"
-            raise ApiError(Code.UNSUPPORTED_MEDIA_TYPE, message, {"expected": [expected]})
+    expected = "application/json"
+    given = request.headers.get("Content-Type", expected)
+    if not JSON_TYPE.fullmatch(given):
+        message = f"Content-Type: expected {expected}, got {given[:80]!r}"
+        raise ApiError(Code.UNSUPPORTED_MEDIA_TYPE, message, {"expected": [expected]})
     return await _received(request)
 
 
