@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache, partial
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -13,15 +14,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from service.api import about, routes
+from service.api import about, docs_page, routes
 from service.api.context import Context, record_of
 from service.api.cross_origin import cross_origin
 from service.api.errors import ApiError, Code, error_response
 from service.api.gzip import GzipBodies
 from service.api.keys import KeyGuard
 from service.api.middleware import BodyLimits, DirectRoutes, RequestContext
+from service.api.openapi import describe
 from service.api.prefix import UnderPrefix
 from service.api.routes import PROGRAMS, SOLVE_CODES, prepare_bodies
+from service.build import build_version
 from service.metrics import Metrics
 from service.models import Models, load_models
 from service.record import RequestRecord
@@ -29,7 +32,8 @@ from service.settings import Settings
 
 log = logging.getLogger("odeserve")
 
-ROUTES = [route for router in (routes.router, about.router) for route in router.routes if isinstance(route, APIRoute)]
+ROUTERS = (routes.router, about.router, docs_page.router)
+ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 DESCRIPTION = "Neural ordinary differential equations, with the solver's tolerance as a request parameter."
 
 
@@ -49,15 +53,19 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(
         title="odeserve",
+        version=build_version(),
         description=DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
+        # docs_page has its own, with nothing from elsewhere.
+        openapi_url=None,
         # FastAPI would look at the environment for its own instrumentation at each request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.context = context
     # The routes themselves, because including the routers would wrap each request once more.
     app.router.routes.extend(ROUTES)
+    app.openapi = cache(partial(describe, app, settings))  # type: ignore[method-assign]
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
 

@@ -18,7 +18,8 @@ from service.api import answers
 from service.api.bodies import SampleBody, TensorBody
 from service.api.context import Context, Plan, context_of, record_of
 from service.api.errors import ApiError, Code, documented, invalid
-from service.api.parameters import AUTO, SOLVER, TRACE, Parameters, Probes, documented_parameters
+from service.api.examples import SCHEMAS as EXAMPLES
+from service.api.parameters import AUTO, AUTO_KINDS, SOLVER, TRACE, Parameters, Probes, documented_parameters
 from service.api.responses import Items
 from service.api.schemas import (
     ClassifyAnswer,
@@ -78,11 +79,12 @@ HUTCHINSON = "log_density_hutchinson"
 JSON_TYPE = re.compile(r"\s*application/json\s*(;\s*charset\s*=\s*\"?utf-8\"?\s*)?;?\s*", re.IGNORECASE)
 
 
-def _solve_options(body: type[Any], parameters: dict[str, str]) -> dict[str, Any]:
+def _solve_options(body: type[Any], parameters: dict[str, str], kinds: dict[str, Any] | None = None) -> dict[str, Any]:
     """OpenAPI text of a route whose handler reads query and body itself."""
-    content = {"application/json": {"schema": body.model_json_schema()}}
+    schema = body.model_json_schema() | {"examples": [EXAMPLES[body.__name__]]}
+    content = {"application/json": {"schema": schema}}
     return {
-        "parameters": documented_parameters(parameters),
+        "parameters": documented_parameters(parameters, kinds),
         "requestBody": {"required": True, "content": content},
     }
 
@@ -125,7 +127,7 @@ def _plan(request: Request, context: Context, models: Models, known: Mapping[str
     "/classify",
     response_model=ClassifyAnswer,
     responses=documented(*SOLVE_CODES),
-    openapi_extra=_solve_options(ClassifyBody, SOLVER | AUTO),
+    openapi_extra=_solve_options(ClassifyBody, SOLVER | AUTO, AUTO_KINDS),
 )
 async def classify(request: Request) -> Response:
     """Classes of images, with what each cost."""

@@ -4,12 +4,10 @@ import math
 from dataclasses import dataclass
 
 from service.api.errors import invalid
-from service.api.parameters import Parameters
+from service.api.parameters import LEAST_DEADLINE_MS, Parameters
 from service.engine.program import ServedProgram
 from service.engine.request import Problem
 from service.engine.stepper import Array
-
-LEAST_DEADLINE_MS = 0.001
 
 
 @dataclass(frozen=True)

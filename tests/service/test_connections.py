@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -131,10 +132,8 @@ def test_200_silent_connections_are_closed_while_others_are_answered(hasty):
 )
 def test_a_head_that_is_too_large_is_refused(hasty, head):
     with connected(hasty) as connection:
-        try:
+        with suppress(ConnectionError):
             connection.sendall(head)
-        except ConnectionError:
-            pass
         received, seconds = until_closed(connection)
     assert seconds < 0.9
     assert received == b"" or received.startswith(b"HTTP/1.1 431")
@@ -155,10 +154,8 @@ def test_a_head_that_is_too_large_is_refused(hasty, head):
 def test_what_surrounds_chunks_has_a_limit_too(hasty, surrounding):
     with connected(hasty) as connection:
         connection.sendall(f"{HEAD}Transfer-Encoding: chunked\r\n\r\n".encode())
-        try:
+        with suppress(ConnectionError):
             connection.sendall(surrounding)
-        except ConnectionError:
-            pass
         assert until_closed(connection)[1] < 0.9
     assert httpx.post(f"{hasty}/density", json=POINT).status_code == 200
 
@@ -202,9 +199,10 @@ def test_requests_that_are_never_stopped_being_pipelined_do_not_fill_the_memory(
         before, sent = resident(server), 0
         with connected(server.url) as connection:
             connection.settimeout(5)
-            with pytest.raises(OSError, match=r"reset|pipe|timed out"):
+            with suppress(OSError):
                 while sent < 200 * 2**20:
                     sent += connection.send(ask * 2000)
+            assert sent < 100 * 2**20
             assert resident(server) - before < 30 * 2**20
         assert httpx.post(f"{server.url}/density", json=POINT).status_code == 200
 
@@ -212,11 +210,15 @@ def test_requests_that_are_never_stopped_being_pipelined_do_not_fill_the_memory(
 def test_a_client_that_does_not_take_its_answer_is_cut_off(models_dir):
     with serving(MODELS_DIR=models_dir, DEFAULT_MODELS=CLOUD, LANES=64, BODY_SECONDS=1) as server:
         body = json.dumps({"n": 20_000}).encode()
-        with connected(server.url) as connection:
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(address(server.url))
             connection.sendall(
                 f"POST /sample?tol=1e-1 HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
             )
-            eventually(lambda: server.metric("requests_total", route="/sample", status="ok") >= 1, seconds=60)
+            eventually(lambda: server.metric("requests_total", route="/sample") >= 1, seconds=60)
+            received, _ = until_closed(connection)
+            assert not received.endswith(b"0\r\n\r\n")
 
 
 def resident(server):
