@@ -5,13 +5,13 @@ from typing import Any
 from service.api.codes import TABLE, Code
 
 
-def _seven() -> list[list[float]]:
-    image = [[0.0] * 28 for _ in range(28)]
+def _seven() -> list[list[int]]:
+    image = [[0] * 28 for _ in range(28)]
     for column in range(7, 21):
-        image[6][column] = image[7][column] = 1.0
+        image[6][column] = image[7][column] = 1
     for row in range(8, 24):
         column = 19 - (row - 8) // 2
-        image[row][column] = image[row][column + 1] = 1.0
+        image[row][column] = image[row][column + 1] = 1
     return image
 
 
