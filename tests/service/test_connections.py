@@ -104,7 +104,7 @@ def test_an_answered_connection_is_kept_for_the_keep_alive_time(hasty):
         for _ in range(2):
             connection.sendall(WHOLE)
             assert connection.recv(65536).startswith(b"HTTP/1.1 200")
-            time.sleep(1.2)
+            time.sleep(0.3)
         connection.sendall(WHOLE)
         received, seconds = until_closed(connection)
     assert received.startswith(b"HTTP/1.1 200")
