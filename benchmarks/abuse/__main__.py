@@ -1,7 +1,7 @@
 """python -m benchmarks.abuse: clients that misbehave, one kind after the other, while others ask at a steady rate.
 
 Question: do ordinary clients notice? Their p99 while the attack lasts is compared with that before and after it, at the
-same rate on the same server. Attackers run at low priority on the same machine.
+same rate on the same server. Attackers run on the same machine.
 """
 
 import argparse
@@ -91,7 +91,7 @@ def attacked(
         target=attack_until_told, args=(number, url.hostname, url.port, theirs)
     )
     attacker.start()
-    if not ours_end.poll(60):
+    if not ours_end.poll(120):
         raise SystemExit("the attacker did not start")
     ours_end.recv()
     most, watching = [server.resident_mb], threading.Event()

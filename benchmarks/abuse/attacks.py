@@ -58,9 +58,8 @@ class Attack:
     again: bool = False
 
 
-async def run(attack: Attack, host: str, port: int, stop: asyncio.Event) -> Counter[str]:
-    """Attack until `stop`."""
-    seen: Counter[str] = Counter()
+async def run(attack: Attack, host: str, port: int, stop: asyncio.Event, seen: Counter[str]) -> None:
+    """Attack until `stop`, counting in `seen`."""
     opening = asyncio.Semaphore(OPENED_AT_ONCE)
 
     async def one() -> None:
@@ -89,7 +88,6 @@ async def run(attack: Attack, host: str, port: int, stop: asyncio.Event) -> Coun
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    return seen
 
 
 async def _silent(client: Client) -> None:
