@@ -94,6 +94,8 @@ async def _load(context: Context) -> Models:
         context.metrics.model_loaded(model.name, model.manifest.version, model.manifest.task, sorted(methods))
     for route, program in PROGRAMS.items():
         before = {Code.INVALID_INPUT, Code.UNKNOWN_MODEL, Code.NOT_READY}
+        if context.settings.api_keys:
+            before.add(Code.UNAUTHORIZED)
         after = set(SOLVE_CODES) - {Code.UNKNOWN_MODEL}
         statuses = ["ok", "partial", "cancelled", *sorted(code.value for code in after)]
         context.metrics.expect(route, models.with_program(program), statuses)

@@ -13,9 +13,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
+import httptools
 import orjson
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -60,6 +61,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._overhead = 0
         self._refusal = (400, Code.INVALID_INPUT, "expected HTTP/1.1; what was sent cannot be read as a request")
         self._later = b""
+        self._replayed = False
         self._hold: _HeldFlow | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -105,7 +107,13 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> None:
         self._overhead += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._go_on_without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("")
         if self.transport.is_closing():
             return
         cycle = self.cycle
@@ -122,11 +130,39 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.pipeline and self._hold:
             self._hold.hold()
 
+    def _go_on_without_upgrade(self, rest: bytes) -> None:
+        """Read the body of a request that offered another protocol, which the parser believes to begin here.
+
+        Clients of HTTP/2 do so with their first request, its body included.
+        """
+        framing = [
+            b"%s: %s\r\n" % (name, value)
+            for name, value in self.headers
+            if name in (b"content-length", b"transfer-encoding")
+        ]
+        self.parser = httptools.HttpRequestParser(self)
+        self._replayed = True
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(framing) + b"\r\n")
+        if rest:
+            self._parse(rest)
+
     def on_message_begin(self) -> None:
-        self._in_head = True
-        super().on_message_begin()
+        if not self._replayed:
+            self._in_head = True
+            super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._replayed:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._replayed:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self._replayed:
+            self._replayed = False
+            return
         if len(self.headers) > HEAD_LINES:
             self._refusal = (431, Code.TOO_LARGE, f"more than {HEAD_LINES} header lines")
             raise _RefusedError
@@ -135,11 +171,20 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._overhead = max(0, self._overhead - (1 + CHUNK_OVERHEAD) * len(body))
-        super().on_body(body)
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        # uvicorn wakes the handler for each part: costly where a body drips, and all handlers want the whole of it.
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+            cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         self._overhead = 0
-        super().on_message_complete()
+        # After an offer to upgrade the parser says so before the body, which is read then.
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -181,7 +226,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.send_400_response(message)
 
     def send_400_response(self, msg: str) -> None:
-        """Of uvicorn, when what was sent is not HTTP."""
+        """Of uvicorn; what is said is the refusal that was noted, or that this is no HTTP."""
         if self.cycle is not None and not self.cycle.response_complete:
             # In the middle of another answer there is no place for this one.
             self.transport.close()

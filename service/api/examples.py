@@ -138,7 +138,7 @@ ERRORS: dict[Code, tuple[str, dict[str, Any]]] = {
         {"expected": ["application/json"]},
     ),
     Code.UNAUTHORIZED: ("expected an API key, as Authorization: Bearer KEY or X-API-Key: KEY", {}),
-    Code.BODY_TIMEOUT: ("the body did not arrive within 30 s", {"bytes": 512}),
+    Code.BODY_TIMEOUT: ("the body did not arrive within 30 s", {"limit_seconds": 30}),
     Code.QUEUE_FULL: (
         "5.2 s of work are waiting, more than 5 s",
         {"waiting_seconds": 5.2, "retry_after_seconds": 2},

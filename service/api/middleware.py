@@ -139,9 +139,8 @@ class BodyLimits:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError:
-                raise ApiError(
-                    Code.BODY_TIMEOUT, f"the body did not arrive within {self._seconds:g} s", {"bytes": read}
-                ) from None
+                late = f"the body did not arrive within {self._seconds:g} s"
+                raise ApiError(Code.BODY_TIMEOUT, late, {"limit_seconds": self._seconds}) from None
             read += len(message.get("body", b""))
             complete = not message.get("more_body", False)
             if read > self._most_bytes:
