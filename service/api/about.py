@@ -9,7 +9,7 @@ from service.api.errors import ApiError, Code, documented
 from service.api.parameters import Parameters
 from service.api.responses import json_response
 from service.api.routes import PROGRAMS, HandlerRoute
-from service.api.schemas import Live, ModelDescription, ModelList, Ready, Tradeoff
+from service.api.schemas import Liveness, ModelDescription, ModelList, Readiness, Tradeoff
 from service.api.tradeoff import tradeoff_rows
 from service.metrics import CONTENT_TYPE
 from service.models import LoadedModel, UnknownModelError
@@ -96,7 +96,7 @@ def _model(request: Request) -> LoadedModel:
     return model
 
 
-@router.get("/health/live", response_model=Live, responses=documented(Code.NOT_READY))
+@router.get("/health/live", response_model=Liveness, responses=documented(Code.NOT_READY))
 async def live(request: Request) -> Response:
     """200 while every shard of the engine turns; 503 when one has hung for 10 s."""
     if not context_of(request).runner.alive:
@@ -104,7 +104,7 @@ async def live(request: Request) -> Response:
     return json_response({"status": "live"})
 
 
-@router.get("/health/ready", response_model=Ready, responses=documented(Code.NOT_READY))
+@router.get("/health/ready", response_model=Readiness, responses=documented(Code.NOT_READY))
 async def ready(request: Request) -> Response:
     """200 once every model is loaded, checked, warmed and timed, until the server begins to stop."""
     models = context_of(request).models

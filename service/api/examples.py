@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from service.api.codes import TABLE, Code
-
 
 def _seven() -> list[list[int]]:
     image = [[0] * 28 for _ in range(28)]
@@ -120,43 +118,43 @@ _PROVENANCE = {
 _SIGNATURE = {"program": "classify", "input": _TENSOR, "outputs": [_LOGITS], "methods": ["bosh3"], "tol": _TOL}
 _WHERE = {"model": "cnf-two-moons", "version": "1"}
 
-ERRORS: dict[Code, tuple[str, dict[str, Any]]] = {
-    Code.INVALID_INPUT: (
+ERRORS: dict[str, tuple[str, dict[str, Any]]] = {
+    "invalid_input": (
         "tol: expected a number from 1e-06 to 0.1; got '2'",
         {"field": "tol", "least": 1e-6, "most": 0.1},
     ),
-    Code.SOLVER_FAILED: (
+    "solver_failed": (
         "item 0: max_nfe: give more evaluations with max_nfe, or loosen tol",
         {"index": 0, "status": "max_nfe", "t": 0.62, "nfe": 199, "advice": "give more evaluations, or loosen tol"},
     ),
-    Code.TOO_LARGE: ("the body is above 16 MiB", {"limit_bytes": 16777216}),
-    Code.UNKNOWN_MODEL: ("no model 'resnet'; known are odenet-mnist", {"known": ["odenet-mnist"]}),
-    Code.NOT_FOUND: ("no path /nowhere; see /docs", {}),
-    Code.METHOD_NOT_ALLOWED: ("GET /classify: expected POST", {"allowed": ["POST"]}),
-    Code.UNSUPPORTED_MEDIA_TYPE: (
+    "too_large": ("the body is above 16 MiB", {"limit_bytes": 16777216}),
+    "unknown_model": ("no model 'resnet'; known are odenet-mnist", {"known": ["odenet-mnist"]}),
+    "not_found": ("no path /nowhere; see /docs", {}),
+    "method_not_allowed": ("GET /classify: expected POST", {"allowed": ["POST"]}),
+    "unsupported_media_type": (
         "Content-Type: expected application/json, got 'text/plain'",
         {"expected": ["application/json"]},
     ),
-    Code.UNAUTHORIZED: ("expected an API key, as Authorization: Bearer KEY or X-API-Key: KEY", {}),
-    Code.BODY_TIMEOUT: ("the body did not arrive within 30 s", {"limit_seconds": 30}),
-    Code.QUEUE_FULL: (
+    "unauthorized": ("expected an API key, as Authorization: Bearer KEY or X-API-Key: KEY", {}),
+    "body_timeout": ("the body did not arrive within 30 s", {"limit_seconds": 30}),
+    "queue_full": (
         "5.2 s of work are waiting, more than 5 s",
         {"waiting_seconds": 5.2, "retry_after_seconds": 2},
     ),
-    Code.NOT_READY: ("models are still being loaded", {"state": "starting"}),
-    Code.DEADLINE: (
+    "not_ready": ("models are still being loaded", {"state": "starting"}),
+    "deadline": (
         "would take up to 12.4 ms, the deadline is 5 ms; loosen tol, allow max_tol, or give more",
         {"predicted_ms": 12.4, "deadline_ms": 5.0, "nfe": 0},
     ),
-    Code.INTERNAL: ("internal error; the log has it", {"request_id": "5f0c9a1be2d34c77-1a"}),
+    "internal": ("internal error; the log has it", {"request_id": "5f0c9a1be2d34c77-1a"}),
 }
 """Message and details of an error of each code."""
 
 
-def error_example(code: Code) -> dict[str, Any]:
-    """The body of an error."""
-    message, details = ERRORS.get(code, (TABLE[code][1], {}))
-    return {"error": {"code": code.value, "message": message, "details": details}}
+def error_example(code: str, meaning: str) -> dict[str, Any]:
+    """The body of an error; what it means where there is no better message."""
+    message, details = ERRORS.get(code, (meaning, {}))
+    return {"error": {"code": code, "message": message, "details": details}}
 
 
 SCHEMAS: dict[str, Any] = {
@@ -203,12 +201,12 @@ SCHEMAS: dict[str, Any] = {
     "ProgramSpec": _PROGRAM,
     "ModelProvenance": _PROVENANCE,
     "Signature": _SIGNATURE,
-    "Live": {"status": "live"},
-    "Ready": {"status": "ready", "models": ["odenet-mnist@1"]},
+    "Liveness": {"status": "live"},
+    "Readiness": {"status": "ready", "models": ["odenet-mnist@1"]},
     "TradeoffRow": _ROW,
     "Tradeoff": {"rows": [_ROW]},
-    "Error": error_example(Code.INVALID_INPUT)["error"],
-    "ErrorAnswer": error_example(Code.INVALID_INPUT),
+    "Error": error_example("invalid_input", "")["error"],
+    "ErrorAnswer": error_example("invalid_input", ""),
     "ClassifyBody": {"image": SEVEN},
     "DensityBody": {"points": [[0.5, 1.0]]},
     "SampleBody": {"n": 100, "seed": 7},

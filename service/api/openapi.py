@@ -1,6 +1,7 @@
 """The API's description: what the routes say of themselves, completed with what holds for all of them."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fastapi import FastAPI
@@ -23,7 +24,6 @@ _FOLDERS = {
     "/v2": "open inference protocol",
     "/health": "operations",
     "/metrics": "operations",
-    "/admin": "operations",
 }
 SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer KEY`"},
@@ -57,12 +57,7 @@ def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
         tags=[{"name": name, "description": text} for name, text in TAGS.items()],
         servers=[{"url": settings.root_path}] if settings.root_path else None,
     )
-    names = {
-        (route.path, method.lower()): route.name
-        for route in app.routes
-        if isinstance(route, APIRoute)
-        for method in route.methods or ()
-    }
+    names = _names(route for route in app.routes if isinstance(route, APIRoute) and route.include_in_schema)
     for path, method, operation in _operations(document):
         operation["operationId"] = names[path, method]
         operation["tags"] = [tag_of(path)]
@@ -76,6 +71,16 @@ def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
             schema["examples"] = [SCHEMAS[name]]
     schemas["Error"]["properties"]["code"]["enum"] = [code.value for code in Code]
     return document
+
+
+def _names(routes: Iterable[APIRoute]) -> dict[tuple[str, str], str]:
+    """Operation ids: a handler's name, and where it or its name has several paths the path's words behind the first."""
+    names: dict[tuple[str, str], str] = {}
+    for route in routes:
+        for method in sorted(route.methods or ()):
+            words = "_".join(re.findall(r"\w+", route.path))
+            names[route.path, method.lower()] = f"{route.name}_{words}" if route.name in names.values() else route.name
+    return names
 
 
 def tag_of(path: str) -> str:
@@ -93,11 +98,12 @@ def _complete(operation: dict[str, Any], path: str, guarded: bool) -> None:
     """What each operation has without saying so: a key where keys are set, faults, headers."""
     responses = operation["responses"]
     common = (Code.UNAUTHORIZED, Code.INTERNAL) if guarded else (Code.INTERNAL,)
-    schema = {"$ref": "#/components/schemas/ErrorAnswer"}
+    usual = {"$ref": "#/components/schemas/ErrorAnswer"}
+    schema = _error_schema(responses) or usual
     for status, response in documented(*common).items():
-        added = {"description": response["description"], "content": response["content"]}
-        added["content"]["application/json"]["schema"] = _error_schema(responses) or schema
-        responses.setdefault(str(status), added)
+        examples = response["content"]["application/json"] if schema == usual else {}
+        content = {"application/json": {**examples, "schema": schema}}
+        responses.setdefault(str(status), {"description": response["description"], "content": content})
     if guarded:
         operation["security"] = [{scheme: []} for scheme in SCHEMES]
         responses["401"].setdefault("headers", {})["WWW-Authenticate"] = {"schema": {"type": "string"}}

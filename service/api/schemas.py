@@ -205,13 +205,13 @@ class ModelDescription(BaseModel):
     signature: dict[str, Signature]
 
 
-class Live(BaseModel):
+class Liveness(BaseModel):
     """Every shard of the engine turns."""
 
     status: Literal["live"]
 
 
-class Ready(BaseModel):
+class Readiness(BaseModel):
     """Every model is loaded; `models` with their versions."""
 
     status: Literal["ready"]

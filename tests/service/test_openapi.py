@@ -84,12 +84,14 @@ def test_every_schema_has_an_example_that_is_valid(document):
 
 
 def test_every_error_has_an_example_of_each_of_its_codes(document):
-    assert set(ERRORS) <= set(TABLE)
+    assert set(ERRORS) <= {code.value for code in TABLE}
     for path, _, operation in operations(document):
         for status, response in operation["responses"].items():
             if status < "400":
                 continue
             content = response["content"]["application/json"]
+            if not content["schema"].get("$ref", "").endswith("/ErrorAnswer"):
+                continue  # the Open Inference Protocol has errors of its own
             for code in codes(response):
                 assert TABLE[Code(code)][0] == int(status), (path, code)
                 assert valid(document, content["schema"], content["examples"][code]["value"]), (path, code)
