@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from service.api.errors import Code
+from service.spread import spread
 
 log = logging.getLogger("odeserve")
 
@@ -72,7 +73,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.flow = self._hold = _HeldFlow(transport)
         # As if a request had just been answered: uvicorn cancels it at the first byte.
         self.timeout_keep_alive_task = self.loop.call_later(
-            max(1, self.timeout_keep_alive), self.timeout_keep_alive_handler
+            spread(max(1, self.timeout_keep_alive)), self.timeout_keep_alive_handler
         )
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -123,7 +124,7 @@ class GuardedProtocol(HttpToolsProtocol):
         elif idle or self._in_head:
             # Data came, and no request of it: a head has begun, or what nobody wants goes on.
             if self._head_timer is None:
-                self._head_timer = self.loop.call_later(self._head_seconds, self._head_is_late)
+                self._head_timer = self.loop.call_later(spread(self._head_seconds), self._head_is_late)
         elif self._head_timer:
             self._head_timer.cancel()
             self._head_timer = None

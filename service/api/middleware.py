@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api.errors import ApiError, Code, body_too_large, error_response
 from service.api.prefix import inner_path
 from service.record import RequestRecord
+from service.spread import spread
 
 log = logging.getLogger("odeserve")
 
@@ -134,7 +135,7 @@ class BodyLimits:
             if expected > self._most_bytes:
                 raise body_too_large(self._most_bytes)
             if not begun:
-                begun, deadline = True, asyncio.get_running_loop().time() + self._seconds
+                begun, deadline = True, asyncio.get_running_loop().time() + spread(self._seconds)
             try:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
