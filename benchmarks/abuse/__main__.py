@@ -62,7 +62,12 @@ def main() -> None:
                     "resident_mb": {"before": memory, "most": most, "after": server.resident_mb},
                 }
             )
-            print(json.dumps(results[-1]))
+            print(json.dumps(results[-1]), flush=True)
+            record(options, results)
+
+
+def record(options: argparse.Namespace, results: list[dict[str, Any]]) -> None:
+    """abuse.json and abuse.md of the attacks so far."""
     recorded = {
         **described("uvicorn", "httptools", "uvloop"),
         "rate": options.rate,

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import random
 import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,8 @@ GZIP = b"Content-Encoding: gzip\r\n"
 BOMB_MB = 200
 DRIP_SECONDS = 0.5
 OPENED_AT_ONCE = 50
+PAUSE = 5.0
+"""Before those come back whose point is to hold connections: what opening them costs is another attack."""
 
 
 class Client:
@@ -50,12 +53,16 @@ class Client:
 
 @dataclass(frozen=True)
 class Attack:
-    """What is done on each of so many connections; `again`: whoever is closed comes back."""
+    """What is done on each of so many connections.
+
+    `again`: whoever is closed comes back, within `pause` seconds. Units: seconds.
+    """
 
     name: str
     connections: int
     act: Callable[[Client], Awaitable[None]]
     again: bool = False
+    pause: float = 0.0
 
 
 async def run(attack: Attack, host: str, port: int, stop: asyncio.Event, seen: Counter[str]) -> None:
@@ -82,6 +89,7 @@ async def run(attack: Attack, host: str, port: int, stop: asyncio.Event, seen: C
                     await writer.wait_closed()
             if not attack.again:
                 return
+            await asyncio.sleep(random.uniform(0, attack.pause))
 
     tasks = [asyncio.create_task(one()) for _ in range(attack.connections)]
     await stop.wait()
@@ -157,9 +165,15 @@ def attacks() -> list[Attack]:
     nested = json.dumps({"image": 1}).encode().replace(b"1", b"[" * 50_000)
     return [
         Attack("10,000 connections that say nothing", 10_000, _silent),
-        Attack("heads that drip", 1_000, _dripping(b"POST /classify HTTP/1.1\r\n", b"X: y\r\n"), again=True),
-        Attack("bodies that drip", 500, _dripping(HEAD + b"Content-Length: 5000\r\n\r\n", b" "), again=True),
-        Attack("bodies announced and never sent", 1_000, _dripping(HEAD + b"Content-Length: 5000\r\n\r\n", b""), True),
+        Attack("heads that drip", 1_000, _dripping(b"POST /classify HTTP/1.1\r\n", b"X: y\r\n"), True, PAUSE),
+        Attack("bodies that drip", 500, _dripping(HEAD + b"Content-Length: 5000\r\n\r\n", b" "), True, PAUSE),
+        Attack(
+            "bodies announced and never sent",
+            1_000,
+            _dripping(HEAD + b"Content-Length: 5000\r\n\r\n", b""),
+            again=True,
+            pause=PAUSE,
+        ),
         Attack(
             "chunks without end",
             4,
