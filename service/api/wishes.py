@@ -4,12 +4,11 @@ import math
 from dataclasses import dataclass
 
 from service.api.errors import invalid
-from service.api.parameters import Parameters
+from service.api.parameters import LEAST_DEADLINE_MS, Parameters
 from service.engine.program import ServedProgram
 from service.engine.request import Problem
 from service.engine.stepper import Array
 
-LEAST_DEADLINE_MS = 0.001
 WORTHWHILE = 0.9
 """A looser tolerance must not take more than this part of the work that the tighter one takes."""
 
