@@ -17,7 +17,8 @@ from service.api import about, routes
 from service.api.context import Context, record_of
 from service.api.errors import ApiError, Code, error_response
 from service.api.middleware import BodyLimits, DirectRoutes, RequestContext
-from service.api.routes import PROGRAMS, SOLVE_CODES, prepare_bodies
+from service.api.reading import prepare_bodies
+from service.api.routes import PROGRAMS, SOLVE_CODES, TENSOR_FIELDS
 from service.metrics import Metrics
 from service.models import Models, load_models
 from service.record import RequestRecord
@@ -83,7 +84,8 @@ async def _load(context: Context) -> Models:
     for plain in ROUTES:
         if plain.path not in PROGRAMS:
             context.metrics.expect(plain.path, ["none"], ["ok"])
-    prepare_bodies(models, context.settings.max_items)
+    fields = {PROGRAMS[route]: names for route, names in TENSOR_FIELDS.items()}
+    prepare_bodies(models, fields, context.settings.max_items)
     context.loaded = models
     return models
 

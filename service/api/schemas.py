@@ -110,10 +110,13 @@ class SampleAnswer(_Answer):
 
 
 class ClassifyBody(BaseModel):
-    """One `image` or several `images`, each in the shape and range of the model's input."""
+    """One `image` or several `images`: numbers in the shape and range of the model's input.
 
-    image: list[Any] = Field(default_factory=list, examples=[[[0.0, 0.5], [1.0, 0.0]]])
-    images: list[list[Any]] = Field(default_factory=list, min_length=1)
+    Or `{"b64": ...}`, a PNG or JPEG file in base64, where the model says how a picture becomes its input.
+    """
+
+    image: list[Any] | dict[Literal["b64"], str] = Field(default_factory=list)
+    images: list[list[Any]] | list[dict[Literal["b64"], str]] = Field(default_factory=list, min_length=1)
 
 
 class DensityBody(BaseModel):
