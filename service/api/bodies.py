@@ -127,6 +127,7 @@ def validated(adapter: TypeAdapter[Any], body: bytes, counted: str) -> Any:
 _EXPECTED = {
     "float_type": "a number",
     "int_type": "a whole number",
+    "string_type": "a string",
     "finite_number": "a finite number",
     "list_type": "a list",
     "model_type": "an object",

@@ -10,7 +10,7 @@ from service.api.pictures.container import Container
 from service.api.pictures.errors import PictureError
 from service.engine.stepper import Array
 
-LONGEST = 640
+LONGEST = 512
 """Pixels of the longer side from which an input of some dozens is made; a larger picture is made smaller first."""
 
 # Sizes are checked before a file comes here, against the server's own limit. Pillow's is a warning.

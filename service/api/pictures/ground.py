@@ -11,7 +11,7 @@ NARROWER = ((0.025, 256), (0.07, 128))
 """Half of what the widest stroke may take of the picture's longer side, and pixels of that side in which the ground is
 looked for; narrowest first."""
 COARSE = 256
-"""Pixels in which it is decided how wide the strokes are."""
+"""Pixels of the longer side of the picture from which the ground is taken."""
 EDGE = 32
 """The same for whether the ground is light."""
 ROUNDS = 4
@@ -35,14 +35,14 @@ def contrast(grey: Array) -> Array:
     """
     light = has_light_ground(grey)
     upside = grey if light else 255 - grey
-    reach, ground = _ground(upside, light)
+    coarse = within(upside, COARSE)
+    reach, ground = _ground(coarse, light)
     # Now that the strokes are known roughly, the ground is what lies between them.
-    first, side = _standing_out(upside, ground, light), max(grey.shape)
-    strokes = grown(first > STROKE * darkest(first), max(1, side // 128))
-    around = max(1, int(reach * side))
-    between = mean_around(upside, around, ~strokes)
-    trust = np.clip(4 * mean_around((~strokes).astype(np.float32), around), 0, 1)
-    return _standing_out(upside, trust * between + (1 - trust) * ground, light)
+    first, pixels = _standing_out(coarse, ground, light), max(1, int(reach * max(coarse.shape)))
+    clear = ~grown(first > STROKE * darkest(first), 1)
+    trust = np.clip(4 * mean_around(clear.astype(np.float32), pixels), 0, 1)
+    between = trust * mean_around(coarse, pixels, clear) + (1 - trust) * ground
+    return _standing_out(upside, resized(between, *upside.shape), light)
 
 
 def darkest(contrasts: Array) -> float:
@@ -78,23 +78,22 @@ def _standing_out(upside: Array, ground: Array, light: bool) -> Array:
     return np.asarray((ground - upside) / (np.maximum(ground, LEAST_GROUND) if light else 255.0), np.float32)
 
 
-def _ground(upside: Array, light: bool) -> tuple[float, Array]:
+def _ground(coarse: Array, light: bool) -> tuple[float, Array]:
     """The ground as if there were nothing on it, looked for in windows as small as they may be while the strokes still
     stand out: the smaller they are, the less does the edge of a shadow look like a stroke.
 
     Shapes: -> reach, as a share of the longer side; ground [row, column].
     """
-    coarse = within(upside, COARSE)
     reach, size = WIDEST
-    widest = _standing_out(coarse, _closed(coarse, reach, size), light)
+    ground = _closed(coarse, reach, size)
+    widest = _standing_out(coarse, ground, light)
     strong = widest > STRONG * darkest(widest)
     ink = patches_of(strong, widest).ink() & (widest > 0)
     for narrow, fine in NARROWER if ink.any() else ():
-        left = _standing_out(coarse, _closed(coarse, narrow, fine), light)
-        if (left[ink] > STRONG * widest[ink]).mean() >= KEPT:
-            reach, size = narrow, fine
-            break
-    return reach, _closed(upside, reach, size)
+        closer = _closed(coarse, narrow, fine)
+        if (_standing_out(coarse, closer, light)[ink] > STRONG * widest[ink]).mean() >= KEPT:
+            return narrow, closer
+    return reach, ground
 
 
 def _closed(values: Array, reach: float, size: int) -> Array:
