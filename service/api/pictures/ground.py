@@ -19,10 +19,11 @@ LEAST_GROUND = 32.0
 """Grey value below which dark ink cannot be told from a shadow."""
 DARKEST = 99.95
 """Percentage of pixels that stand out less than ink does."""
-STROKE, STRONG = 0.4, 0.7
+STROKE, STRONG = 0.4, 0.8
 """Shares of that contrast: what may be a stroke, what must be one."""
-KEPT = 0.8
-"""Share of the strong pixels that must go on standing out in a narrower ground."""
+KEPT = 0.9
+STANDING = 0.7
+"""Share of the strong pixels that must go on standing out from a narrower ground, and by what share of before."""
 
 
 def contrast(grey: Array) -> Array:
@@ -91,7 +92,7 @@ def _ground(coarse: Array, light: bool) -> tuple[float, Array]:
     ink = patches_of(strong, widest).ink() & (widest > 0)
     for narrow, fine in NARROWER if ink.any() else ():
         closer = _closed(coarse, narrow, fine)
-        if (_standing_out(coarse, closer, light)[ink] > STRONG * widest[ink]).mean() >= KEPT:
+        if (_standing_out(coarse, closer, light)[ink] > STANDING * widest[ink]).mean() >= KEPT:
             return narrow, closer
     return reach, ground
 
