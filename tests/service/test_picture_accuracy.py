@@ -18,7 +18,7 @@ ITEMS, BATCH = 1000, 100
 
 @pytest.fixture(scope="module")
 def shipped():
-    with serving(MODELS_DIR=ROOT / "checkpoints", MODELS="odenet-mnist,odenet-fashion") as server:
+    with serving(MODELS_DIR=ROOT / "checkpoints", MODELS="odenet-mnist,odenet-fashion", LANES=8) as server:
         yield server.url
 
 

@@ -81,6 +81,7 @@ def test_a_rotated_photo_is_turned_upright(orientation, kind):
     assert np.abs(found - upright).mean() < 4
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_damaged_exif_beside_a_good_picture_is_passed_over():
     data = encoded(seven(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12")
     assert grey(data).shape == (56, 56)

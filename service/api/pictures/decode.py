@@ -15,6 +15,8 @@ LONGEST = 512
 
 # Sizes are checked before a file comes here, against the server's own limit. Pillow's is a warning.
 Image.MAX_IMAGE_PIXELS = None
+# Of a file that was sent only its sender needs to know.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -35,8 +37,7 @@ def grey_of(data: bytes, container: Container) -> Array:
     Errors: PictureError.
     """
     try:
-        with warnings.catch_warnings(), Image.open(BytesIO(data), formats=(container.kind,)) as picture:
-            warnings.simplefilter("ignore")
+        with Image.open(BytesIO(data), formats=(container.kind,)) as picture:
             if picture.size != (container.width, container.height):
                 raise PictureError(f"the {container.kind} file says two different sizes")
             picture.draft("L", (LONGEST, LONGEST))

@@ -12,6 +12,8 @@ NARROWER = ((0.025, 256), (0.07, 128))
 looked for; narrowest first."""
 COARSE = 256
 """Pixels of the longer side of the picture from which the ground is taken."""
+RIM = 3
+"""How far the end of the paper is blurred, in the same pixels."""
 EDGE = 32
 """The same for whether the ground is light."""
 ROUNDS = 4
@@ -37,13 +39,14 @@ def contrast(grey: Array) -> Array:
     light = has_light_ground(grey)
     upside = grey if light else 255 - grey
     coarse = within(upside, COARSE)
-    reach, ground = _ground(coarse, light)
+    reach, ground, surround = _ground(coarse, light)
     # Now that the strokes are known roughly, the ground is what lies between them.
     first, pixels = _standing_out(coarse, ground, light), max(1, int(reach * max(coarse.shape)))
     clear = ~grown(first > STROKE * darkest(first), 1)
     trust = np.clip(4 * mean_around(clear.astype(np.float32), pixels), 0, 1)
     between = trust * mean_around(coarse, pixels, clear) + (1 - trust) * ground
-    return _standing_out(upside, resized(between, *upside.shape), light)
+    outside = resized(grown(surround, RIM).astype(np.float32), *upside.shape) > 0.5
+    return np.where(outside, 0, _standing_out(upside, resized(between, *upside.shape), light))
 
 
 def darkest(contrasts: Array) -> float:
@@ -52,7 +55,7 @@ def darkest(contrasts: Array) -> float:
 
 
 def has_light_ground(grey: Array) -> bool:
-    """Whether the ground is lighter than what is on it: the edge of a picture is mostly ground.
+    """Whether the ground is lighter than what is on it: most of a picture is ground, and most of its edge.
 
     A plane is taken off first, since uneven light may differ more than ink does.
     """
@@ -72,29 +75,31 @@ def has_light_ground(grey: Array) -> bool:
     level = rest.reshape(height, width)
     low, high = np.percentile(level, (1, 99))
     edge = np.median(np.concatenate([level[0], level[-1], level[:, 0], level[:, -1]]))
-    return bool(2 * edge >= low + high)
+    # Of the two the one that is the farther from the middle decides.
+    return bool(edge + np.median(level) >= low + high)
 
 
 def _standing_out(upside: Array, ground: Array, light: bool) -> Array:
     return np.asarray((ground - upside) / (np.maximum(ground, LEAST_GROUND) if light else 255.0), np.float32)
 
 
-def _ground(coarse: Array, light: bool) -> tuple[float, Array]:
+def _ground(coarse: Array, light: bool) -> tuple[float, Array, Array]:
     """The ground as if there were nothing on it, looked for in windows as small as they may be while the strokes still
     stand out: the smaller they are, the less does the edge of a shadow look like a stroke.
 
-    Shapes: -> reach, as a share of the longer side; ground [row, column].
+    Shapes: -> reach, as a share of the longer side; ground, and what is not of the paper [row, column].
     """
     reach, size = WIDEST
     ground = _closed(coarse, reach, size)
     widest = _standing_out(coarse, ground, light)
     strong = widest > STRONG * darkest(widest)
-    ink = patches_of(strong, widest).ink() & (widest > 0)
+    patches = patches_of(strong, widest)
+    ink, surround = patches.ink(), patches.surround()
     for narrow, fine in NARROWER if ink.any() else ():
         closer = _closed(coarse, narrow, fine)
         if (_standing_out(coarse, closer, light)[ink] > STANDING * widest[ink]).mean() >= KEPT:
-            return narrow, closer
-    return reach, ground
+            return narrow, closer, surround
+    return reach, ground, surround
 
 
 def _closed(values: Array, reach: float, size: int) -> Array:

@@ -9,6 +9,8 @@ from service.api.pictures.scaling import grown, mean_around
 from service.engine.stepper import Array
 
 LEAST_CONTRAST, LEAST_OVER_NOISE = 0.06, 5.0
+GROUND = 25
+"""Percentage of pixels of which it can be said that they are ground."""
 LARGE = 160
 """Pixels of the longer side from which on a stroke is wide enough to be smoothed."""
 INK, EDGE, FULL = 0.4, 0.2, 0.95
@@ -24,7 +26,7 @@ def ink_of(grey: Array) -> Array:
     rough = contrast(grey)
     smooth = mean_around(rough, 1) if max(grey.shape) >= LARGE else rough
     most, grain = darkest(smooth), noise(rough) / (3 if smooth is not rough else 1)
-    if most < max(LEAST_CONTRAST, LEAST_OVER_NOISE * grain):
+    if most - float(np.percentile(smooth, GROUND)) < max(LEAST_CONTRAST, LEAST_OVER_NOISE * grain):
         raise PictureError("nothing stands out from its ground; expected dark strokes on light, or light ones on dark")
     usual = float(np.median(smooth[smooth > most / 2]))
     strokes = patches_of(smooth > max(INK * usual, 3 * grain), smooth).ink()

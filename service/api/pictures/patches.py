@@ -29,14 +29,20 @@ class Patches:
         weight = self.weight
         if not len(weight):
             return self.labels >= 0
-        height, width = self.labels.shape
-        free = np.where(self.at_edge > SURROUND * 2 * (height + width), 0, weight)
-        if free.max() > LITTLE * weight.max():
-            weight = free
+        weight = np.where(self._surrounds(), 0, weight)
         inside = np.where(self.at_edge > 0, 0, weight)
         if inside.max() > INSIDE * weight.max():
             weight = inside
         return np.asarray(np.append(weight >= SPECK * weight.max(), False)[self.labels])
+
+    def surround(self) -> Array:
+        """Those that lie along the edge of the picture, where there are others. Shapes: -> [row, column] bool."""
+        return np.asarray(np.append(self._surrounds(), False)[self.labels])
+
+    def _surrounds(self) -> Array:
+        along = self.at_edge > SURROUND * 2 * sum(self.labels.shape)
+        others = self.weight[~along].max(initial=0)
+        return np.asarray(along & (others > LITTLE * self.weight.max(initial=0)))
 
 
 def patches_of(mask: Array, weight: Array) -> Patches:
