@@ -33,7 +33,7 @@ from service.settings import Settings
 from training.data import load_images
 
 OUT = Path("docs/benchmarks")
-METHOD, TOL, BATCH, FEW = "bosh3", 0.1, 500, 1000
+METHOD, TOL, BATCH, FEW = "bosh3", 0.1, 500, 500
 REPEATS = 2000
 Encode = Callable[[Array], bytes]
 

@@ -21,8 +21,8 @@ LEAST_GROUND = 32.0
 """Grey value below which dark ink cannot be told from a shadow."""
 DARKEST = 99.95
 """Percentage of pixels that stand out less than ink does."""
-STROKE, STRONG = 0.4, 0.8
-"""Shares of that contrast: what may be a stroke, what must be one."""
+STROKE, SURELY_NO_SHADOW, STRONG = 0.4, 0.5, 0.8
+"""Shares of that contrast: what may be a stroke, what is darker than a shadow, what must be a stroke."""
 KEPT = 0.9
 STANDING = 0.7
 """Share of the strong pixels that must go on standing out from a narrower ground, and by what share of before."""
@@ -92,9 +92,9 @@ def _ground(coarse: Array, light: bool) -> tuple[float, Array, Array]:
     reach, size = WIDEST
     ground = _closed(coarse, reach, size)
     widest = _standing_out(coarse, ground, light)
-    strong = widest > STRONG * darkest(widest)
-    patches = patches_of(strong, widest)
-    ink, surround = patches.ink(), patches.surround()
+    most = darkest(widest)
+    ink = patches_of(widest > STRONG * most, widest).ink()
+    surround = patches_of(widest > SURELY_NO_SHADOW * most, widest).surround()
     for narrow, fine in NARROWER if ink.any() else ():
         closer = _closed(coarse, narrow, fine)
         if (_standing_out(coarse, closer, light)[ink] > STANDING * widest[ink]).mean() >= KEPT:

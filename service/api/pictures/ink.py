@@ -8,7 +8,7 @@ from service.api.pictures.patches import patches_of
 from service.api.pictures.scaling import grown, mean_around
 from service.engine.stepper import Array
 
-LEAST_CONTRAST, LEAST_OVER_NOISE = 0.06, 5.0
+LEAST_CONTRAST, LEAST_OVER_NOISE = 0.06, 7.0
 GROUND = 25
 """Percentage of pixels of which it can be said that they are ground."""
 LARGE = 160
