@@ -12,8 +12,6 @@ NARROWER = ((0.025, 256), (0.07, 128))
 looked for; narrowest first."""
 COARSE = 256
 """Pixels of the longer side of the picture from which the ground is taken."""
-RIM = 3
-"""How far the end of the paper is blurred, in the same pixels."""
 EDGE = 32
 """The same for whether the ground is light."""
 ROUNDS = 4
@@ -21,8 +19,8 @@ LEAST_GROUND = 32.0
 """Grey value below which dark ink cannot be told from a shadow."""
 DARKEST = 99.95
 """Percentage of pixels that stand out less than ink does."""
-STROKE, SURELY_NO_SHADOW, STRONG = 0.4, 0.5, 0.8
-"""Shares of that contrast: what may be a stroke, what is darker than a shadow, what must be a stroke."""
+STROKE, STRONG = 0.4, 0.8
+"""Shares of that contrast: what may be a stroke, what must be one."""
 KEPT = 0.9
 STANDING = 0.7
 """Share of the strong pixels that must go on standing out from a narrower ground, and by what share of before."""
@@ -39,14 +37,13 @@ def contrast(grey: Array) -> Array:
     light = has_light_ground(grey)
     upside = grey if light else 255 - grey
     coarse = within(upside, COARSE)
-    reach, ground, surround = _ground(coarse, light)
+    reach, ground = _ground(coarse, light)
     # Now that the strokes are known roughly, the ground is what lies between them.
     first, pixels = _standing_out(coarse, ground, light), max(1, int(reach * max(coarse.shape)))
     clear = ~grown(first > STROKE * darkest(first), 1)
     trust = np.clip(4 * mean_around(clear.astype(np.float32), pixels), 0, 1)
     between = trust * mean_around(coarse, pixels, clear) + (1 - trust) * ground
-    outside = resized(grown(surround, RIM).astype(np.float32), *upside.shape) > 0.5
-    return np.where(outside, 0, _standing_out(upside, resized(between, *upside.shape), light))
+    return _standing_out(upside, resized(between, *upside.shape), light)
 
 
 def darkest(contrasts: Array) -> float:
@@ -83,23 +80,21 @@ def _standing_out(upside: Array, ground: Array, light: bool) -> Array:
     return np.asarray((ground - upside) / (np.maximum(ground, LEAST_GROUND) if light else 255.0), np.float32)
 
 
-def _ground(coarse: Array, light: bool) -> tuple[float, Array, Array]:
+def _ground(coarse: Array, light: bool) -> tuple[float, Array]:
     """The ground as if there were nothing on it, looked for in windows as small as they may be while the strokes still
     stand out: the smaller they are, the less does the edge of a shadow look like a stroke.
 
-    Shapes: -> reach, as a share of the longer side; ground, and what is not of the paper [row, column].
+    Shapes: -> reach, as a share of the longer side; ground [row, column].
     """
     reach, size = WIDEST
     ground = _closed(coarse, reach, size)
     widest = _standing_out(coarse, ground, light)
-    most = darkest(widest)
-    ink = patches_of(widest > STRONG * most, widest).ink()
-    surround = patches_of(widest > SURELY_NO_SHADOW * most, widest).surround()
+    ink = patches_of(widest > STRONG * darkest(widest), widest).ink()
     for narrow, fine in NARROWER if ink.any() else ():
         closer = _closed(coarse, narrow, fine)
         if (_standing_out(coarse, closer, light)[ink] > STANDING * widest[ink]).mean() >= KEPT:
-            return narrow, closer, surround
-    return reach, ground, surround
+            return narrow, closer
+    return reach, ground
 
 
 def _closed(values: Array, reach: float, size: int) -> Array:

@@ -6,18 +6,18 @@ import numpy as np
 
 from service.engine.stepper import Array
 
-SURROUND = 0.2
-"""Share of the picture's edge along which ink does not lie: that is a shadow, or what the paper lies on."""
-LITTLE, INSIDE, SPECK = 0.02, 0.2, 0.08
-"""Shares of the heaviest patch: what must be left for a surround to be left out; what the heaviest inside must have,
-for those at the edge to be left out; below that a patch is a speck."""
+RIM = 64
+"""The edge of a picture is as broad as this part of its longer side."""
+INSIDE, SPECK = 0.2, 0.08
+"""Shares of the heaviest patch: what the heaviest inside must have for those at the edge to be left out, which are then
+the end of the paper or a shadow; below what a patch is a speck."""
 
 
 @dataclass(frozen=True)
 class Patches:
     """8-connected patches of a mask.
 
-    Shapes: labels [row, column], the patch of each pixel, -1 outside; weight, at_edge [patch], the latter pixels.
+    Shapes: labels [row, column], the patch of each pixel, -1 outside; weight, at_edge [patch], the latter bool.
     """
 
     labels: Array
@@ -25,24 +25,12 @@ class Patches:
     at_edge: Array
 
     def ink(self) -> Array:
-        """Those that make up what is drawn: neither surround nor specks. Shapes: -> [row, column] bool."""
+        """Those that make up what is drawn. Shapes: -> [row, column] bool."""
         weight = self.weight
-        if not len(weight):
-            return self.labels >= 0
-        weight = np.where(self._surrounds(), 0, weight)
-        inside = np.where(self.at_edge > 0, 0, weight)
-        if inside.max() > INSIDE * weight.max():
+        inside = np.where(self.at_edge, 0, weight)
+        if inside.max(initial=0) > INSIDE * weight.max(initial=0):
             weight = inside
-        return np.asarray(np.append(weight >= SPECK * weight.max(), False)[self.labels])
-
-    def surround(self) -> Array:
-        """Those that lie along the edge of the picture, where there are others. Shapes: -> [row, column] bool."""
-        return np.asarray(np.append(self._surrounds(), False)[self.labels])
-
-    def _surrounds(self) -> Array:
-        along = self.at_edge > SURROUND * 2 * sum(self.labels.shape)
-        others = self.weight[~along].max(initial=0)
-        return np.asarray(along & (others > LITTLE * self.weight.max(initial=0)))
+        return np.asarray(np.append(weight >= SPECK * weight.max(initial=0), False)[self.labels])
 
 
 def patches_of(mask: Array, weight: Array) -> Patches:
@@ -68,8 +56,11 @@ def patches_of(mask: Array, weight: Array) -> Patches:
     labels = np.full(mask.shape, -1, np.intp)
     labels[mask] = np.repeat(patch, last - first)
     total = np.bincount(labels[mask], weight[mask], len(kinds))
-    edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    return Patches(labels, total, np.bincount(edge[edge >= 0], minlength=len(kinds)))
+    rim = max(1, max(mask.shape) // RIM)
+    inner = np.zeros(mask.shape, bool)
+    inner[rim:-rim, rim:-rim] = True
+    at_edge = np.bincount(labels[mask & ~inner], minlength=len(kinds)) > 0
+    return Patches(labels, total, at_edge)
 
 
 def _root(parent: list[int], run: int) -> int:
