@@ -1,6 +1,6 @@
 """Pictures as requests: how many get their label once they are made into inputs again, and what the bodies cost.
 
-Run: python -m benchmarks.pictures [ITEMS of the first row, default 10000] (ODETRAIN_DATA: where the data sets lie)
+Run: python -m benchmarks.pictures [ITEMS of the first row, default 10000] [of the others, default 1000] (ODETRAIN_DATA: where the data sets lie)
 """
 
 import io
@@ -33,7 +33,7 @@ from service.settings import Settings
 from training.data import load_images
 
 OUT = Path("docs/benchmarks")
-METHOD, TOL, BATCH, FEW = "bosh3", 0.1, 500, 500
+METHOD, TOL, BATCH = "bosh3", 0.1, 500
 REPEATS = 2000
 Encode = Callable[[Array], bytes]
 
@@ -138,12 +138,12 @@ def _median_ms(work: Callable[[], object]) -> float:
 
 def main() -> None:
     """Write docs/benchmarks/pictures.{md,json}."""
-    most = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    most, few = (int(sys.argv[i]) if len(sys.argv) > i else default for i, default in ((1, 10_000), (2, 1000)))
     sets = {"odenet-mnist": load_images("mnist"), "odenet-fashion": load_images("fashion-mnist")}
     models = {name: load_model(Path("checkpoints") / name / "1", Settings(lanes=8)) for name in sets}
     rows = []
     for number, (name, words, how, encode) in enumerate(ROWS):
-        items = slice(0, FEW if number else most)
+        items = slice(0, few if number else most)
         data = sets[name]
         found = accuracy(models[name], how, encode, data.test_images[items], data.test_labels[items])
         rows.append({"model": name, "pictures": words, **found})
