@@ -1,6 +1,7 @@
 """Pictures as requests: how many get their label once they are made into inputs again, and what the bodies cost.
 
-Run: python -m benchmarks.pictures [ITEMS of the first row, default 10000] [of the others, default 1000] (ODETRAIN_DATA: where the data sets lie)
+Run: python -m benchmarks.pictures [items of the first row, 10000] [of the others, 1000]
+The data sets are looked for in ODETRAIN_DATA, else downloaded.
 """
 
 import io
