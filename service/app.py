@@ -23,7 +23,8 @@ from service.api.keys import KeyGuard
 from service.api.middleware import BodyLimits, DirectRoutes, RequestContext
 from service.api.openapi import describe
 from service.api.prefix import UnderPrefix
-from service.api.routes import PROGRAMS, SOLVE_CODES, prepare_bodies
+from service.api.reading import prepare_bodies
+from service.api.routes import PROGRAMS, SOLVE_CODES, TENSOR_FIELDS
 from service.build import build_version
 from service.metrics import Metrics
 from service.models import Models, load_models
@@ -103,7 +104,8 @@ async def _load(context: Context) -> Models:
     for plain in ROUTES:
         if plain.path not in PROGRAMS:
             context.metrics.expect(plain.path, ["none"], ["ok"])
-    prepare_bodies(models, context.settings.max_items)
+    fields = {PROGRAMS[route]: names for route, names in TENSOR_FIELDS.items()}
+    prepare_bodies(models, fields, context.settings.max_items)
     context.loaded = models
     return models
 

@@ -38,15 +38,13 @@ class TensorBody:
 
     def read(self, body: bytes) -> Array:
         """Shapes: -> [item, *spec.shape]. Errors: ApiError 422, or 413 for too many items."""
-        _refuse_many_names(body, (self._one, self._many))
+        refuse_many_names(body, (self._one, self._many))
         # Lists nested too deep are the parser's to refuse, and it does so early.
         if body.count(b"[") > self._most_lists and b"[" * (len(self._spec.shape) + 2) not in body:
-            raise _too_many(self._many, self._most_items)
-        parsed = _validated(self._adapter, body, self._many)
+            raise too_many(self._many, self._most_items)
+        parsed = validated(self._adapter, body, self._many)
         given = parsed.model_fields_set
-        if len(given) != 1:
-            got = "both" if given else "neither"
-            raise invalid(self._one, f"expected either {self._one} or {self._many}, got {got}")
+        refuse_other_than_one(given, self._one, self._many)
         if self._one in given:
             return np.array([getattr(parsed, self._one)], self._spec.dtype)
         return np.array(getattr(parsed, self._many), self._spec.dtype)
@@ -72,8 +70,8 @@ class SampleBody:
 
     def read(self, body: bytes) -> SampleRequest:
         """Errors: ApiError 422, or 413 for too many items."""
-        _refuse_many_names(body, ("n", "seed"))
-        parsed = _validated(self._adapter, body, "n")
+        refuse_many_names(body, ("n", "seed"))
+        parsed = validated(self._adapter, body, "n")
         return SampleRequest(parsed.n, parsed.seed)
 
 
@@ -84,18 +82,28 @@ def _number(spec: TensorSpec) -> Any:
     return Annotated[float, Field(ge=low, le=high, allow_inf_nan=False)]
 
 
-def _refuse_many_names(body: bytes, known: tuple[str, ...]) -> None:
+def refuse_many_names(body: bytes, known: tuple[str, ...], most_quotes: int = MOST_QUOTES) -> None:
     """Before anything is parsed: a tree of a million names would cost a gigabyte before the first is found wrong."""
-    if body.count(b'"') > MOST_QUOTES:
+    if body.count(b'"') > most_quotes:
         raise invalid("body", f"more names than any request has; known are {', '.join(known)}")
 
 
-def _too_many(field: str, most: int) -> ApiError:
+def refuse_other_than_one(given: set[str], one: str, many: str) -> None:
+    """A body has one input or several. Errors: ApiError 422 when it has both fields or neither."""
+    if len(given) != 1:
+        got = "both" if given else "neither"
+        raise invalid(one, f"expected either {one} or {many}, got {got}")
+
+
+def too_many(field: str, most: int) -> ApiError:
+    """413: more items than the setting allows."""
     return ApiError(Code.TOO_LARGE, f"{field}: more than {most} items in a request", {"field": field, "limit": most})
 
 
-def _validated(adapter: TypeAdapter[Any], body: bytes, counted: str) -> Any:
-    """`counted` is the field whose excess is the server's limit (413), not the model's (422)."""
+def validated(adapter: TypeAdapter[Any], body: bytes, counted: str) -> Any:
+    """A body that is as it must be. Errors: ApiError 422, 413.
+
+    `counted` is the field whose excess is the server's limit (413), not the model's (422)."""
     try:
         return adapter.validate_json(body)
     except ValidationError as error:
@@ -105,9 +113,9 @@ def _validated(adapter: TypeAdapter[Any], body: bytes, counted: str) -> Any:
     if kind == "json_invalid":
         raise invalid("body", f"malformed JSON: {context['error']}")
     if path == counted and kind in ("too_long", "less_than_equal"):
-        raise _too_many(path, int(context.get("max_length") or context["le"]))
+        raise too_many(path, int(context.get("max_length") or context["le"]))
     if kind == "extra_forbidden":
-        raise invalid(path, f"unknown field; known are {', '.join(adapter.json_schema()['properties'])}")
+        raise invalid(path, f"unknown field; known are {_names_beside(adapter, first['loc'])}")
     if kind == "missing":
         raise invalid(path, "missing")
     if path == counted and kind == "too_short":
@@ -119,6 +127,7 @@ def _validated(adapter: TypeAdapter[Any], body: bytes, counted: str) -> Any:
 _EXPECTED = {
     "float_type": "a number",
     "int_type": "a whole number",
+    "string_type": "a string",
     "finite_number": "a finite number",
     "list_type": "a list",
     "model_type": "an object",
@@ -129,6 +138,13 @@ _EXPECTED = {
     "too_long": "{max_length} entries",
 }
 _KINDS: dict[type, str] = {bool: "a boolean", str: "a string", list: "a list", dict: "an object", type(None): "null"}
+
+
+def _names_beside(adapter: TypeAdapter[Any], location: tuple[int | str, ...]) -> str:
+    """The fields of an object that a wrong field stands in: of the body, or of the one kind of object in it."""
+    schema = adapter.json_schema()
+    inner = schema if len(location) == 1 else next(iter(schema["$defs"].values()))
+    return ", ".join(inner["properties"])
 
 
 def _got(kind: str, context: dict[str, Any], value: Any) -> str:

@@ -32,14 +32,14 @@ class Code(StrEnum):
 TABLE: dict[Code, tuple[int, str]] = {
     Code.INVALID_INPUT: (
         422,
-        "malformed JSON, a wrong shape or number, an unknown parameter: which, what was expected",
+        "a malformed body, a wrong shape or number, a damaged picture, an unknown parameter: which, what was expected",
     ),
     Code.SOLVER_FAILED: (422, "an item was not solved: its status, how far it came, what to change"),
-    Code.TOO_LARGE: (413, "the body or the number of items is above the limit"),
+    Code.TOO_LARGE: (413, "the body, the number of items or a picture is above the limit"),
     Code.UNKNOWN_MODEL: (404, "no model of that name or version; the known ones are named"),
     Code.NOT_FOUND: (404, "no such path"),
     Code.METHOD_NOT_ALLOWED: (405, "the path does not take this method; Allow names those it takes"),
-    Code.UNSUPPORTED_MEDIA_TYPE: (415, "the body is not application/json"),
+    Code.UNSUPPORTED_MEDIA_TYPE: (415, "the body is of a type that is not read here; those that are, are named"),
     Code.UNAUTHORIZED: (401, "the server has API keys, and none of them was sent"),
     Code.BODY_TIMEOUT: (408, "the body did not arrive in time"),
     Code.QUEUE_FULL: (429, "more work is waiting than may; Retry-After says when there is room again"),

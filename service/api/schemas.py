@@ -119,16 +119,20 @@ def _one_of(one: str, many: str) -> ConfigDict:
 
 
 Image = Annotated[list[Any], Field(min_length=1, json_schema_extra={"items": {"type": ["array", "number"]}})]
+Picture = Annotated[dict[Literal["b64"], str], Field(min_length=1)]
 Point = Annotated[list[float], Field(min_length=1)]
 
 
 class ClassifyBody(BaseModel):
-    """One `image` or several `images`, each in the shape and range of the model's input."""
+    """One `image` or several `images`: numbers in the shape and range of the model's input.
+
+    Or `{"b64": ...}`, a PNG or JPEG file in base64, where the model says how a picture becomes its input.
+    """
 
     model_config = _one_of("image", "images")
 
-    image: Image = Field(default_factory=list)
-    images: list[Image] = Field(default_factory=list, min_length=1)
+    image: Image | Picture = Field(default_factory=list)
+    images: list[Image] | list[Picture] = Field(default_factory=list, min_length=1)
 
 
 class DensityBody(BaseModel):
