@@ -24,7 +24,7 @@ from service.api.middleware import BodyLimits, DirectRoutes, RequestContext
 from service.api.openapi import describe
 from service.api.prefix import UnderPrefix
 from service.api.reading import prepare_bodies
-from service.api.routes import PROGRAMS, SOLVE_CODES, TENSOR_FIELDS
+from service.api.routes import SOLVE_CODES, SOLVING, TENSOR_FIELDS, TRAJECTORY
 from service.build import build_version
 from service.metrics import Metrics
 from service.models import Models, load_models
@@ -93,19 +93,20 @@ async def _load(context: Context) -> Models:
         context.runner.add_model(model.programs.values())
         methods = {method for program in model.programs.values() for method in program.spec.methods}
         context.metrics.model_loaded(model.name, model.manifest.version, model.manifest.task, sorted(methods))
-    for route, program in PROGRAMS.items():
+    for route, programs in SOLVING.items():
         before = {Code.INVALID_INPUT, Code.UNKNOWN_MODEL, Code.NOT_READY}
         if context.settings.api_keys:
             before.add(Code.UNAUTHORIZED)
+        if route == TRAJECTORY:  # its body comes first, because it says which models are meant
+            before |= {Code.TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE, Code.BODY_TIMEOUT}
         after = set(SOLVE_CODES) - {Code.UNKNOWN_MODEL}
         statuses = ["ok", "partial", "cancelled", *sorted(code.value for code in after)]
-        context.metrics.expect(route, models.with_program(program), statuses)
+        context.metrics.expect(route, {model for name in programs for model in models.with_program(name)}, statuses)
         context.metrics.expect(route, ["none"], sorted(code.value for code in before))
     for plain in ROUTES:
-        if plain.path not in PROGRAMS:
+        if plain.path not in SOLVING:
             context.metrics.expect(plain.path, ["none"], ["ok"])
-    fields = {PROGRAMS[route]: names for route, names in TENSOR_FIELDS.items()}
-    prepare_bodies(models, fields, context.settings.max_items)
+    prepare_bodies(models, TENSOR_FIELDS, context.settings.max_items)
     context.loaded = models
     return models
 

@@ -147,7 +147,7 @@ def _check_shapes(stepper: Stepper) -> None:
     lanes = stepper.start(example_rows(spec, 1, 1.0)).lanes
     if tuple(lanes.y.shape) != (1, spec.dim):
         raise ValueError(f"the state has {lanes.y.shape[1:]} numbers; its parts in {MANIFEST} have {spec.dim}")
-    for output, array in zip(spec.outputs, stepper.decode(lanes), strict=True):
+    for output, array in zip(spec.outputs, stepper.decode(lanes.y), strict=True):
         if array.shape[1:] != output.shape:
             raise ValueError(f"output {output.name} has shape {array.shape[1:]}, in {MANIFEST} {output.shape}")
 

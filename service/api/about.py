@@ -62,6 +62,8 @@ async def show_model(request: Request) -> Response:
         route: {
             "program": program,
             "input": manifest["programs"][program]["input"],
+            "args": manifest["programs"][program]["args"],
+            "interval": manifest["programs"][program]["interval"],
             "outputs": manifest["programs"][program]["outputs"],
             "methods": list(manifest["programs"][program]["methods"]),
             "tol": manifest["programs"][program]["tol"],

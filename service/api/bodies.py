@@ -12,7 +12,7 @@ from service.api.errors import ApiError, Code, invalid
 from service.engine.draws import SEED_LIMIT
 from service.engine.stepper import Array
 
-_CONFIG = ConfigDict(extra="forbid", strict=True)
+STRICT = ConfigDict(extra="forbid", strict=True)
 MOST_QUOTES = 64
 """Bodies hold numbers; a few names are all that is quoted in them."""
 
@@ -29,12 +29,11 @@ class TensorBody:
         self._most_items = most_items
         # One list around all items, one for each, and one for each row of an item.
         self._most_lists = 2 + most_items * sum(math.prod(spec.shape[:axis]) for axis in range(len(spec.shape)))
-        tensor: Any = _number(spec)
-        for length in reversed(spec.shape):
-            tensor = Annotated[list[tensor], Field(min_length=length, max_length=length), FailFast()]
-        items = Annotated[list[tensor], Field(min_length=1, max_length=most_items), FailFast()]
-        fields: dict[str, Any] = {one: (tensor, None), many: (items, None)}
-        self._adapter = TypeAdapter(create_model("Body", __config__=_CONFIG, **fields))
+        fields: dict[str, Any] = {
+            one: (tensor_type(spec), None),
+            many: (list_type(tensor_type(spec), most_items), None),
+        }
+        self._adapter = TypeAdapter(create_model("Body", __config__=STRICT, **fields))
 
     def read(self, body: bytes) -> Array:
         """Shapes: -> [item, *spec.shape]. Errors: ApiError 422, or 413 for too many items."""
@@ -66,13 +65,26 @@ class SampleBody:
             "n": (Annotated[int, Field(ge=1, le=most_items)], ...),
             "seed": (Annotated[int, Field(ge=0, lt=SEED_LIMIT)], None),
         }
-        self._adapter = TypeAdapter(create_model("Body", __config__=_CONFIG, **fields))
+        self._adapter = TypeAdapter(create_model("Body", __config__=STRICT, **fields))
 
     def read(self, body: bytes) -> SampleRequest:
         """Errors: ApiError 422, or 413 for too many items."""
         refuse_many_names(body, ("n", "seed"))
         parsed = validated(self._adapter, body, "n")
         return SampleRequest(parsed.n, parsed.seed)
+
+
+def tensor_type(spec: TensorSpec) -> Any:
+    """What pydantic reads one tensor of a spec with."""
+    tensor: Any = _number(spec)
+    for length in reversed(spec.shape):
+        tensor = Annotated[list[tensor], Field(min_length=length, max_length=length), FailFast()]
+    return tensor
+
+
+def list_type(entry: Any, most: int) -> Any:
+    """And a list of such."""
+    return Annotated[list[entry], Field(min_length=1, max_length=most), FailFast()]
 
 
 def _number(spec: TensorSpec) -> Any:

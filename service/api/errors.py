@@ -77,10 +77,14 @@ def body_too_large(most_bytes: int, what: str = "the body") -> ApiError:
     return ApiError(Code.TOO_LARGE, f"{what} is above {most_bytes / 2**20:g} MiB", {"limit_bytes": most_bytes})
 
 
-def error_response(error: ApiError) -> Response:
+def error_content(error: ApiError) -> dict[str, Any]:
     """The error body that every route gives."""
-    body = {"error": {"code": error.code.value, "message": error.message, "details": error.details}}
-    return json_response(body, TABLE[error.code][0], error.headers)
+    return {"error": {"code": error.code.value, "message": error.message, "details": error.details}}
+
+
+def error_response(error: ApiError) -> Response:
+    """It as an answer."""
+    return json_response(error_content(error), TABLE[error.code][0], error.headers)
 
 
 def documented(*codes: Code) -> dict[int | str, dict[str, Any]]:

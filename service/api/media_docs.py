@@ -19,13 +19,14 @@ FILE = {"type": "string", "format": "binary"}
 FORM_SCHEMA = {"type": "object", "required": [FIELD], "properties": {FIELD: {"type": "array", "items": FILE}}}
 
 
-def body_content(body: type[BaseModel], others: Iterable[str] = ()) -> dict[str, Any]:
-    """`requestBody.content` of a route. `body` is its JSON; `others` are the other types it reads."""
+def body_content(*bodies: type[BaseModel], others: Iterable[str] = ()) -> dict[str, Any]:
+    """`requestBody.content` of a route. Its JSON is one of `bodies`; `others` are the other types it reads."""
     others = list(others)
-    examples = [EXAMPLES[body.__name__]]
+    examples = [EXAMPLES[body.__name__] for body in bodies]
     if PNG in others:
         examples.append({"image": {"b64": base64.b64encode(_file(PNG)).decode()}})
-    json = {"schema": body.model_json_schema() | {"examples": examples}}
+    schemas = [body.model_json_schema() for body in bodies]
+    json = {"schema": (schemas[0] if len(schemas) == 1 else {"anyOf": schemas}) | {"examples": examples}}
     return {JSON: json, **{kind: _content(kind) for kind in others}}
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from starlette.requests import ClientDisconnect, Request
 
 from node_model.manifest import TensorSpec
-from service.api.bodies import SampleBody, SampleRequest, TensorBody
+from service.api.bodies import SampleBody, TensorBody
 from service.api.errors import ApiError
 from service.api.media import ARRAYS, FORM, JSON, NPY, PICTURES, boundary_of, media_type, unsupported
 from service.api.multipart import files_of
@@ -16,12 +16,14 @@ from service.api.npy_body import read_npy
 from service.api.pictures.batch import off_loop as off_loop_with_pictures
 from service.api.pictures.batch import prepared
 from service.api.pictures.body import PictureBody
+from service.api.predict import predict_body
 from service.api.solving import Job
 from service.engine.stepper import Array
 from service.models import Models
 
 Result = TypeVar("Result")
 
+PREDICT = "predict"
 FEW_BYTES = 200_000
 """Up to here parsing takes well under a millisecond and stays on the event loop."""
 
@@ -39,17 +41,23 @@ async def read_tensors(job: Job, one: str, many: str) -> Array:
         raise _not_read(job, header, kind)
     body = await _received(job.request)
     if kind == JSON:
-        # Arrays have one object around them, pictures one each. What is neither is told how an array would look.
-        if spec.picture is None or body.count(b"{") < 2 or (b'"b64"' not in body and b"[" in body):
-            reader = _tensor_body(spec, one, many, most)
-            return await off_loop(len(body) > FEW_BYTES, lambda: reader.read(body))
-        pictures = await off_loop_with_pictures(lambda: _picture_body(one, many, most).read(body))
-    elif kind == NPY:
+        return await tensors_in_json(job, one, many, body, most)
+    if kind == NPY:
         return await off_loop(len(body) > FEW_BYTES, lambda: read_npy(body, spec, one, many, most))
-    elif kind == FORM:
+    pictures = [("picture", body)]
+    if kind == FORM:
         pictures = await off_loop_with_pictures(lambda: files_of(body, boundary_of(header), most))
-    else:
-        pictures = [("picture", body)]
+    return await prepared(pictures, spec, job.context.settings.max_pixels)
+
+
+async def tensors_in_json(job: Job, one: str, many: str, body: bytes, most: int) -> Array:
+    """What a JSON body says of them, at most so many. Shapes: -> [item, *input.shape]. Errors: ApiError 413, 422."""
+    spec = job.plan.program.spec.input
+    # Arrays have one object around them, pictures one each. What is neither is told how an array would look.
+    if spec.picture is None or body.count(b"{") < 2 or (b'"b64"' not in body and b"[" in body):
+        reader = _tensor_body(spec, one, many, most)
+        return await off_loop(len(body) > FEW_BYTES, lambda: reader.read(body))
+    pictures = await off_loop_with_pictures(lambda: _picture_body(one, many, most).read(body))
     return await prepared(pictures, spec, job.context.settings.max_pixels)
 
 
@@ -59,11 +67,6 @@ def _not_read(job: Job, header: str, kind: str) -> ApiError:
     model = job.plan.model.name
     reason = f"; {model} does not say how a picture becomes its input" if kind in PICTURES else ""
     return unsupported(header, ARRAYS, reason)
-
-
-async def read_sample(request: Request, most_items: int) -> SampleRequest:
-    """What /sample is asked. Errors: ApiError 415, 413, 408, 422."""
-    return _sample_body(most_items).read(await read_json(request))
 
 
 async def read_json(request: Request) -> bytes:
@@ -92,7 +95,7 @@ async def _received(request: Request) -> bytes:
 # Compiling a validator takes a millisecond, so each is made once.
 _tensor_body: Callable[[TensorSpec, str, str, int], TensorBody] = lru_cache(maxsize=256)(TensorBody)
 _picture_body: Callable[[str, str, int], PictureBody] = lru_cache(maxsize=16)(PictureBody)
-_sample_body: Callable[[int], SampleBody] = lru_cache(maxsize=16)(SampleBody)
+sample_body: Callable[[int], SampleBody] = lru_cache(maxsize=16)(SampleBody)
 
 
 def prepare_bodies(models: Models, fields: Mapping[str, tuple[str, str]], most_items: int) -> None:
@@ -104,7 +107,9 @@ def prepare_bodies(models: Models, fields: Mapping[str, tuple[str, str]], most_i
                 _tensor_body(served.spec.input, one, many, most_items)
                 if served.spec.input.picture:
                     _picture_body(one, many, most_items)
-    _sample_body(most_items)
+        if PREDICT in model.programs:
+            predict_body(model.programs[PREDICT].spec, most_items)
+    sample_body(most_items)
 
 
 async def off_loop(large: bool, work: Callable[[], Result]) -> Result:

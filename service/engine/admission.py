@@ -138,7 +138,8 @@ class Waiting:
             shards=self._shards,
             turns=max(1, turns),
         )
-        return forecast(problem.program, problem.method, problem.tightest, len(problem), crowd)
+        rows, extra_nfe = len(problem), problem.extra_nfe
+        return forecast(problem.program, problem.method, problem.tightest, rows, crowd, extra_nfe)
 
     def _due(self, problem: Problem, received: float, deadline: float) -> float:
         # Nominal: were it to move with the pace, newcomers would overtake whom they should follow.

@@ -222,3 +222,37 @@ def test_idle_shards_show_that_they_live(monkeypatch):
             await until(lambda: all(b > a for a, b in zip(first, runner.state.heartbeats, strict=True)))
 
     asyncio.run(main())
+
+
+def test_rows_are_told_of_in_the_order_in_which_they_end_and_before_the_request_does():
+    async def main():
+        served, told = program(lanes=8), []
+        async with running(served, shards=1) as runner:
+            now = time.perf_counter()
+
+            def note(rows):
+                told.append((rows.tolist(), pending.future.done()))
+
+            asked = [problem(served, [5, 1, 3, 0, 3])]
+            pending = runner.submit(asked, received=now, deadline=now + 30, told=note)
+            request = await runner.ended(pending)
+            assert request.end is End.COMPLETED
+            assert told == [([3], False), ([1], False), ([2, 4], False), ([0], False)]
+
+    asyncio.run(main())
+
+
+def test_whoever_leaves_while_rows_are_told_of_frees_the_lanes():
+    async def main():
+        served, told = paced(), []
+        async with running(served) as runner:
+            now = time.perf_counter()
+            asked = [problem(served, [1, FOREVER, FOREVER])]
+            pending = runner.submit(asked, received=now, deadline=now + 30, told=told.append)
+            await until(lambda: told)
+            runner.leave(pending)
+            await until(lambda: not sum(runner.state.lanes_active.values()))
+            assert pending.request.end is End.CANCELLED
+            assert runner.idle
+
+    asyncio.run(main())
