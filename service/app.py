@@ -17,7 +17,10 @@ from service.api import about, routes
 from service.api.context import Context, record_of
 from service.api.errors import ApiError, Code, error_response
 from service.api.middleware import BodyLimits, DirectRoutes, RequestContext
-from service.api.routes import PROGRAMS, SOLVE_CODES, prepare_bodies
+from service.api.routes import PROGRAMS
+from service.api.swap import serve_models
+from service.api.v2 import control
+from service.api.v2 import routes as v2_routes
 from service.metrics import Metrics
 from service.models import Models, load_models
 from service.record import RequestRecord
@@ -25,7 +28,8 @@ from service.settings import Settings
 
 log = logging.getLogger("odeserve")
 
-ROUTES = [route for router in (routes.router, about.router) for route in router.routes if isinstance(route, APIRoute)]
+ROUTERS = (routes.router, about.router, v2_routes.router, control.router)
+ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 DESCRIPTION = "Neural ordinary differential equations, with the solver's tolerance as a request parameter."
 
 
@@ -70,21 +74,10 @@ def create_app(settings: Settings) -> FastAPI:
 
 async def _load(context: Context) -> Models:
     models = await asyncio.to_thread(load_models, context.settings)
-    for model in models:
-        context.runner.add_model(model.programs.values())
-        methods = {method for program in model.programs.values() for method in program.spec.methods}
-        context.metrics.model_loaded(model.name, model.manifest.version, model.manifest.task, sorted(methods))
-    for route, program in PROGRAMS.items():
-        before = {Code.INVALID_INPUT, Code.UNKNOWN_MODEL, Code.NOT_READY}
-        after = set(SOLVE_CODES) - {Code.UNKNOWN_MODEL}
-        statuses = ["ok", "partial", "cancelled", *sorted(code.value for code in after)]
-        context.metrics.expect(route, models.with_program(program), statuses)
-        context.metrics.expect(route, ["none"], sorted(code.value for code in before))
+    serve_models(context, models)
     for plain in ROUTES:
-        if plain.path not in PROGRAMS:
+        if plain.path not in (*PROGRAMS, *v2_routes.INFER_PATHS):
             context.metrics.expect(plain.path, ["none"], ["ok"])
-    prepare_bodies(models, context.settings.max_items)
-    context.loaded = models
     return models
 
 

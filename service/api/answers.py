@@ -126,13 +126,23 @@ class Solved:
         ]
 
 
-def classifications(solved: Solved, labels: tuple[str, ...]) -> list[dict[str, Any]]:
-    """`predictions` of /classify, from the logits, which are the first output."""
-    ok = solved.ok
-    logits = np.where(ok[:, None], solved.outputs[0], 0.0)
-    index = logits.argmax(1)
+def winners(solved: Solved) -> tuple[Array, Array]:
+    """The most probable class and the probabilities of all, from the logits, which are the first output.
+
+    Items that failed have no meaning here.
+
+    Shapes: -> [item] int, [item, class].
+    """
+    logits = np.where(solved.ok[:, None], solved.outputs[0], 0.0)
     probabilities = np.exp(logits - np.maximum.reduce(logits, 1, keepdims=True))
     probabilities /= np.add.reduce(probabilities, 1, keepdims=True)
+    return logits.argmax(1), probabilities
+
+
+def classifications(solved: Solved, labels: tuple[str, ...]) -> list[dict[str, Any]]:
+    """`predictions` of /classify."""
+    ok = solved.ok
+    index, probabilities = winners(solved)
     stable = None if solved.stable is None else solved.stable.tolist()
     return [
         {

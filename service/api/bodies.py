@@ -42,7 +42,7 @@ class TensorBody:
         # Lists nested too deep are the parser's to refuse, and it does so early.
         if body.count(b"[") > self._most_lists and b"[" * (len(self._spec.shape) + 2) not in body:
             raise _too_many(self._many, self._most_items)
-        parsed = _validated(self._adapter, body, self._many)
+        parsed = validated(self._adapter, body, self._many)
         given = parsed.model_fields_set
         if len(given) != 1:
             got = "both" if given else "neither"
@@ -73,7 +73,7 @@ class SampleBody:
     def read(self, body: bytes) -> SampleRequest:
         """Errors: ApiError 422, or 413 for too many items."""
         _refuse_many_names(body, ("n", "seed"))
-        parsed = _validated(self._adapter, body, "n")
+        parsed = validated(self._adapter, body, "n")
         return SampleRequest(parsed.n, parsed.seed)
 
 
@@ -94,8 +94,11 @@ def _too_many(field: str, most: int) -> ApiError:
     return ApiError(Code.TOO_LARGE, f"{field}: more than {most} items in a request", {"field": field, "limit": most})
 
 
-def _validated(adapter: TypeAdapter[Any], body: bytes, counted: str) -> Any:
-    """`counted` is the field whose excess is the server's limit (413), not the model's (422)."""
+def validated(adapter: TypeAdapter[Any], body: bytes, counted: str = "") -> Any:
+    """What a body says. `counted` is the field whose excess is the server's limit (413), not the model's (422).
+
+    Errors: ApiError.
+    """
     try:
         return adapter.validate_json(body)
     except ValidationError as error:
@@ -107,7 +110,8 @@ def _validated(adapter: TypeAdapter[Any], body: bytes, counted: str) -> Any:
     if path == counted and kind in ("too_long", "less_than_equal"):
         raise _too_many(path, int(context.get("max_length") or context["le"]))
     if kind == "extra_forbidden":
-        raise invalid(path, f"unknown field; known are {', '.join(adapter.json_schema()['properties'])}")
+        known = f"; known are {', '.join(adapter.json_schema()['properties'])}" if len(first["loc"]) == 1 else ""
+        raise invalid(path, f"unknown field{known}")
     if kind == "missing":
         raise invalid(path, "missing")
     if path == counted and kind == "too_short":
@@ -128,14 +132,14 @@ _EXPECTED = {
     "too_short": "{min_length} entries",
     "too_long": "{max_length} entries",
 }
-_KINDS: dict[type, str] = {bool: "a boolean", str: "a string", list: "a list", dict: "an object", type(None): "null"}
+KINDS: dict[type, str] = {bool: "a boolean", str: "a string", list: "a list", dict: "an object", type(None): "null"}
 
 
 def _got(kind: str, context: dict[str, Any], value: Any) -> str:
     if kind in ("too_short", "too_long"):
         length = context.get("actual_length")
         return "more" if length is None else str(length)
-    return _KINDS.get(type(value), f"{value!r:.80}")
+    return KINDS.get(type(value), f"{value!r:.80}")
 
 
 def _path(location: tuple[int | str, ...]) -> str:

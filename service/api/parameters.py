@@ -86,13 +86,18 @@ class Parameters:
     def probes(self) -> Probes | None:
         """None for the exact trace."""
         trace: Literal["exact", "hutchinson"] | str = self.word("trace", ("exact", "hutchinson"))
-        count, seed = self.count("probes", 1, MOST_PROBES), self.count("seed", 0, SEED_LIMIT - 1)
+        probes = self.drawn_probes()
         if trace == "hutchinson":
-            return Probes(count or DEFAULT_PROBES, seed)
+            return probes
         for name in ("probes", "seed"):
             if name in self._given:
                 raise invalid(name, "only with trace=hutchinson")
         return None
+
+    def drawn_probes(self) -> Probes:
+        """How many and from which seed, where the trace is estimated anyway."""
+        count, seed = self.count("probes", 1, MOST_PROBES), self.count("seed", 0, SEED_LIMIT - 1)
+        return Probes(count or DEFAULT_PROBES, seed)
 
     def given(self, *names: str) -> list[str]:
         """Which of some names the query has."""

@@ -2,12 +2,10 @@
 
 import asyncio
 import re
-import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
 
-import numpy as np
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
@@ -17,6 +15,7 @@ from node_model.manifest import TensorSpec
 from service.api import answers
 from service.api.bodies import SampleBody, TensorBody
 from service.api.context import Context, Plan, context_of, record_of
+from service.api.drawing import draw, estimate
 from service.api.errors import ApiError, Code, documented, invalid
 from service.api.parameters import AUTO, SOLVER, TRACE, Parameters, Probes, documented_parameters
 from service.api.responses import Items
@@ -33,7 +32,6 @@ from service.api.schemas import (
 from service.api.solving import Job, answer, solve
 from service.api.tightening import tighten, tightened_classifications
 from service.api.wishes import read_wishes
-from service.engine.draws import SEED_LIMIT, draw_items
 from service.engine.stepper import Array
 from service.models import Models
 
@@ -54,9 +52,8 @@ router = APIRouter(route_class=HandlerRoute)
 Result = TypeVar("Result")
 
 MOST_PLANS = 1000
-FEW_DRAWS = 20
 FEW_BYTES = 200_000
-"""Up to here drawing and parsing take well under a millisecond and stay on the event loop."""
+"""Up to here parsing takes well under a millisecond and stay on the event loop."""
 
 SOLVE_CODES = (
     Code.INVALID_INPUT,
@@ -159,17 +156,7 @@ async def density(request: Request) -> Response:
 
 
 async def _estimated_density(job: Job, points: Array, probes: Probes) -> Response:
-    """Each probe of each point is a row of its own."""
-    most = job.context.settings.max_items
-    if len(points) * probes.count > most:
-        message = f"{len(points)} points with {probes.count} probes are more than {most} items in a request"
-        raise ApiError(Code.TOO_LARGE, message, {"limit": most})
-    seed = secrets.randbelow(SEED_LIMIT) if probes.seed is None else probes.seed
-    args = await asyncio.to_thread(
-        lambda: tuple(draw_items(spec, seed, len(points), probes.count) for spec in job.plan.program.spec.args)
-    )
-    rows = await solve(job, np.repeat(points, probes.count, axis=0), args, rows_per_item=probes.count)
-    solved = answers.per_point(rows, probes.count)
+    solved, seed = await estimate(job, points, probes)
     predictions = Items(len(solved), lambda a, b: answers.estimated_densities(solved[a:b]))
     return answer(job, {"predictions": predictions, "seed": seed})
 
@@ -184,10 +171,7 @@ async def sample(request: Request) -> Response:
     """Points drawn from a density. The i-th depends on the seed alone, not on how many are asked for."""
     job = _job(request, "/sample", SOLVER)
     wanted = _sample_body(job.context.settings.max_items).read(await _read_body(request))
-    seed = secrets.randbelow(SEED_LIMIT) if wanted.seed is None else wanted.seed
-    spec = job.plan.program.spec.input
-    draws = await _off_loop(wanted.n > FEW_DRAWS, lambda: draw_items(spec, seed, wanted.n))
-    solved = await solve(job, draws)
+    solved, seed = await draw(job, wanted.n, wanted.seed)
     points = Items(len(solved), lambda a, b: answers.samples(solved[a:b]))
     return answer(
         job, {"samples": points, "seed": seed, "predictions": Items(len(solved), lambda a, b: solved[a:b].items())}

@@ -187,16 +187,17 @@ def test_more_work_than_may_wait_is_refused():
     asyncio.run(main())
 
 
-def test_a_removed_model_takes_nothing_new_and_ends_what_it_has():
+def test_a_removed_model_still_solves_for_whoever_holds_it_and_is_shown_no_more():
     async def main():
         served = paced()
         async with running(served) as runner:
             running_on = solve(runner, problem(served, [100]))
             await until(lambda: any(runner.state.lanes_active.values()))
             runner.remove_model([served])
-            with pytest.raises(KeyError):
-                await solve(runner, problem(served, [1]))
+            assert (await solve(runner, problem(served, [1]))).end is End.COMPLETED
             assert (await running_on).end is End.COMPLETED
+            await until(lambda: not runner.state.lanes_active)
+            assert not runner.state.lanes_capacity
 
     asyncio.run(main())
 
