@@ -5,7 +5,6 @@ import threading
 import time
 from contextlib import asynccontextmanager
 
-import pytest
 from countdown import Countdown, problem, program
 
 from service.engine import runner as module
