@@ -45,6 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.loading = asyncio.create_task(_load(context))
         yield
         app.state.loading.cancel()
+        context.loader.shutdown(wait=False)
         await asyncio.to_thread(context.runner.stop)
 
     app = FastAPI(
@@ -73,7 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 async def _load(context: Context) -> Models:
-    models = await asyncio.to_thread(load_models, context.settings)
+    models = await asyncio.get_running_loop().run_in_executor(context.loader, load_models, context.settings)
     serve_models(context, models)
     for plain in ROUTES:
         if plain.path not in (*PROGRAMS, *v2_routes.INFER_PATHS):

@@ -1,6 +1,7 @@
 """What the handlers share: settings, models once they are loaded, solver threads, metrics."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -42,6 +43,8 @@ class Context:
         self.plans: dict[tuple[str, bytes], Plan] = {}
         self.repository = Repository(settings)
         self.control = asyncio.Lock()
+        # One thread for all loading: each further one would keep a heap of its own.
+        self.loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self.draining = False
 
     @property

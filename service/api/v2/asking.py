@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import TypeAdapter
 
-from service.api.bodies import validated
+from service.api.bodies import KINDS, validated
 from service.api.errors import ApiError, Code, invalid
 from service.api.v2.schemas import AskedInput, AskedOutput, InferRequest, Value
 from service.api.v2.signature import SEED, N, Signature, Tensor
@@ -54,6 +55,7 @@ def read_ask(body: bytes, header_length: str | None, signature: Signature, most_
     _refuse_trees(header, signature, most_items)
     asked: InferRequest = validated(_adapter, header)
     arrays = _arrays(asked.inputs, blobs, signature, binary=header_length is not None)
+    check_values(asked.parameters)
     everything = asked.parameters.get(ALL_BINARY, False)
     if not isinstance(everything, bool):
         raise invalid(f"parameters.{ALL_BINARY}", "expected a boolean")
@@ -62,6 +64,14 @@ def read_ask(body: bytes, header_length: str | None, signature: Signature, most_
     if signature.drawn:
         return Ask(asked.id, parameters, outputs, n=_n(arrays[N], most_items), seed=_seed(arrays.get(SEED)))
     return Ask(asked.id, parameters, outputs, rows=_rows(arrays, asked.inputs, signature, most_items))
+
+
+def check_values(parameters: Mapping[str, Any]) -> None:
+    """Errors: ApiError 422 for a parameter that is no plain value."""
+    for name, value in parameters.items():
+        if not isinstance(value, bool | int | float | str):
+            got = KINDS.get(type(value), "something else")
+            raise invalid(f"parameters.{name[:80]}", f"expected a number, a string or a boolean, got {got}")
 
 
 def _split(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:

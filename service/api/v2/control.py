@@ -1,7 +1,7 @@
 """Triton's repository extension: which artifacts there are, and loading and unloading them."""
 
 import asyncio
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from fastapi import APIRouter
 from pydantic import BaseModel, TypeAdapter
@@ -16,10 +16,12 @@ from service.api.parameters import Parameters
 from service.api.responses import json_response
 from service.api.routes import HandlerRoute
 from service.api.swap import serve_models
-from service.api.v2.documents import MODEL, documented_plainly, optional_body
+from service.api.v2.asking import check_values
+from service.api.v2.documents import MODEL, closed, documented_plainly, optional_body
 from service.api.v2.reading import read_body
-from service.api.v2.schemas import Controlled, ControlRequest, IndexEntry, IndexRequest
+from service.api.v2.schemas import Controlled, ControlRequest, IndexEntry, IndexRequest, Value
 from service.models import Models, UnknownModelError
+from service.repository import give_back_memory
 from service.settings import PREFIX
 
 router = APIRouter(route_class=HandlerRoute, tags=["Open Inference Protocol"])
@@ -37,12 +39,9 @@ READ_CODES = (
     Code.NOT_READY,
 )
 CONTROL = documented_plainly(*READ_CODES, Code.UNKNOWN_MODEL)
-CONTROL_BODY: dict[str, Any] = optional_body(
-    {"type": "object", "additionalProperties": False, "properties": {"parameters": {"type": "object"}}}
-)
-INDEX_BODY: dict[str, Any] = optional_body(
-    {"type": "object", "additionalProperties": False, "properties": {"ready": {"type": "boolean"}}}
-)
+LOAD_BODY = optional_body(closed(parameters=closed()))
+UNLOAD_BODY = optional_body(closed(parameters=closed(**{DEPENDENTS: {"type": "boolean"}})))
+INDEX_BODY = optional_body(closed(ready={"type": "boolean"}))
 
 Asked = TypeVar("Asked", bound=BaseModel)
 _control: TypeAdapter[ControlRequest] = TypeAdapter(ControlRequest)
@@ -78,7 +77,7 @@ async def index(request: Request) -> Response:
     "/v2/repository/models/{model}/load",
     response_model=Controlled,
     responses=CONTROL,
-    openapi_extra={**CONTROL_BODY, "parameters": [MODEL]},
+    openapi_extra={**LOAD_BODY, "parameters": [MODEL]},
 )
 async def load(request: Request) -> Response:
     """Load a model as it lies on disk, every version of it (`name@version`: that one), and serve it from then on.
@@ -86,16 +85,18 @@ async def load(request: Request) -> Response:
     What runs with the one before ends with it. If anything is wrong with the artifact nothing changes.
     """
     context, name = _controlled(request), request.path_params["model"]
-    for parameter in (await _read(request, _control)).parameters:
+    for parameter in await _parameters(request):
         raise invalid(f"parameters.{parameter[:80]}", "not taken; an artifact on disk says everything itself")
+    loop, load_model = asyncio.get_running_loop(), context.repository.load
     async with context.control:
         try:
-            models = await asyncio.to_thread(context.repository.load, context.models, name)
+            models = await loop.run_in_executor(context.loader, load_model, context.models, name)
         except UnknownModelError as error:
             raise ApiError(Code.UNKNOWN_MODEL, str(error)) from error
         except ArtifactError as error:
             raise ApiError(Code.INVALID_INPUT, str(error)) from error
         serve_models(context, models)
+        await loop.run_in_executor(context.loader, give_back_memory)
     return _now(models, name)
 
 
@@ -103,12 +104,12 @@ async def load(request: Request) -> Response:
     "/v2/repository/models/{model}/unload",
     response_model=Controlled,
     responses=CONTROL,
-    openapi_extra={**CONTROL_BODY, "parameters": [MODEL]},
+    openapi_extra={**UNLOAD_BODY, "parameters": [MODEL]},
 )
 async def unload(request: Request) -> Response:
     """Serve a model (`name@version`: one version of it) no more. What runs with it ends as it would have."""
     context, name = _controlled(request), request.path_params["model"]
-    for parameter, value in (await _read(request, _control)).parameters.items():
+    for parameter, value in (await _parameters(request)).items():
         if parameter != DEPENDENTS or not isinstance(value, bool):
             raise invalid(f"parameters.{parameter[:80]}", f"expected {DEPENDENTS}, a boolean, or nothing")
     async with context.control:
@@ -117,6 +118,7 @@ async def unload(request: Request) -> Response:
         except UnknownModelError as error:
             raise ApiError(Code.UNKNOWN_MODEL, str(error)) from error
         serve_models(context, models)
+        await asyncio.get_running_loop().run_in_executor(context.loader, give_back_memory)
     return _now(models, name)
 
 
@@ -138,6 +140,12 @@ async def _read(request: Request, adapter: TypeAdapter[Asked]) -> Asked:
         raise invalid("body", "more names than any request has")
     asked: Asked = validated(adapter, body or b"{}")
     return asked
+
+
+async def _parameters(request: Request) -> dict[str, Value]:
+    parameters = (await _read(request, _control)).parameters
+    check_values(parameters)
+    return parameters
 
 
 def _now(models: Models, name: str) -> Response:

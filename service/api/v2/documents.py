@@ -16,6 +16,12 @@ MODEL: dict[str, Any] = {
 VERSION: dict[str, Any] = {"name": "version", "in": "path", "required": True, "schema": {"type": "string"}}
 BINARY_TYPE = "application/octet-stream"
 
+
+def closed(**properties: dict[str, Any]) -> dict[str, Any]:
+    """Schema of an object with these properties and no others, none of them required."""
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
 _VALUES: dict[str, Any] = {
     "type": "object",
     "additionalProperties": {"anyOf": [{"type": kind} for kind in ("boolean", "integer", "number", "string")]},
@@ -28,11 +34,7 @@ _INPUT: dict[str, Any] = {
         "name": {"type": "string"},
         "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
         "datatype": {"type": "string", "description": "FP32, or another that numbers come in; none is scaled"},
-        "parameters": {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {"binary_data_size": {"type": "integer", "minimum": 0}},
-        },
+        "parameters": closed(binary_data_size={"type": "integer", "minimum": 0}),
         "data": {"type": "array", "description": "nested as the shape says, or flat", "items": {}},
     },
 }
@@ -42,11 +44,7 @@ _OUTPUT: dict[str, Any] = {
     "additionalProperties": False,
     "properties": {
         "name": {"type": "string"},
-        "parameters": {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {"binary_data": {"type": "boolean"}},
-        },
+        "parameters": closed(binary_data={"type": "boolean"}),
     },
 }
 _REQUEST: dict[str, Any] = {

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 Value = bool | int | float | str
-Parameters = dict[str, Value]
+Parameters = dict[str, Any]
+"""Of Values; who reads them says what else was there."""
 Word = Annotated[str, Field(max_length=1000)]
 
 
