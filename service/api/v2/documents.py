@@ -12,8 +12,15 @@ MODEL: dict[str, Any] = {
     "required": True,
     "description": "`name`, or `name:program` for a further program of the model",
     "schema": {"type": "string"},
+    "example": "cnf-two-moons",
 }
-VERSION: dict[str, Any] = {"name": "version", "in": "path", "required": True, "schema": {"type": "string"}}
+VERSION: dict[str, Any] = {
+    "name": "version",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string"},
+    "example": "1",
+}
 BINARY_TYPE = "application/octet-stream"
 
 
