@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache, partial
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -13,14 +14,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from service.api import about, routes
+from service.api import about, docs_page, routes
 from service.api.context import Context, record_of
+from service.api.cross_origin import cross_origin
 from service.api.errors import ApiError, Code, error_response
+from service.api.gzip import GzipBodies
+from service.api.keys import KeyGuard
 from service.api.middleware import BodyLimits, DirectRoutes, RequestContext
+from service.api.openapi import describe
+from service.api.prefix import UnderPrefix
 from service.api.routes import PROGRAMS
 from service.api.swap import serve_models
 from service.api.v2 import control
 from service.api.v2 import routes as v2_routes
+from service.build import build_version
 from service.metrics import Metrics
 from service.models import Models, load_models
 from service.record import RequestRecord
@@ -28,7 +35,7 @@ from service.settings import Settings
 
 log = logging.getLogger("odeserve")
 
-ROUTERS = (routes.router, about.router, v2_routes.router, control.router)
+ROUTERS = (routes.router, about.router, docs_page.router, v2_routes.router, control.router)
 ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 DESCRIPTION = "Neural ordinary differential equations, with the solver's tolerance as a request parameter."
 
@@ -50,15 +57,19 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(
         title="odeserve",
+        version=build_version(),
         description=DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
+        # docs_page has its own, with nothing from elsewhere.
+        openapi_url=None,
         # FastAPI would look at the environment for its own instrumentation at each request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.context = context
     # The routes themselves, because including the routers would wrap each request once more.
     app.router.routes.extend(ROUTES)
+    app.openapi = cache(partial(describe, app, settings))  # type: ignore[method-assign]
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
 
@@ -66,10 +77,16 @@ def create_app(settings: Settings) -> FastAPI:
         context.metrics.count(record, time.perf_counter() - record.received)
 
     def around(inner: ASGIApp) -> ASGIApp:
+        inner = GzipBodies(inner, settings.max_body_bytes)
+        if settings.api_keys:
+            inner = KeyGuard(inner, (key.get_secret_value() for key in settings.api_keys), _failed)
         return RequestContext(BodyLimits(inner, settings.max_body_bytes, settings.body_seconds), count)
 
     app.add_middleware(around)
-    app.middleware_stack = DirectRoutes(app.build_middleware_stack(), ROUTES, around, _failed)
+    stack: ASGIApp = DirectRoutes(app.build_middleware_stack(), ROUTES, around, _failed)
+    if settings.cors_origins:
+        stack = cross_origin(stack, settings.cors_origins)
+    app.middleware_stack = UnderPrefix(stack, settings.root_path) if settings.root_path else stack
     return app
 
 

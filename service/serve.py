@@ -15,9 +15,11 @@ from fastapi import FastAPI
 
 from service.api.context import Context
 from service.app import create_app
+from service.connections import guarded, most_connections
 from service.engine.request import End
 from service.models import Models
 from service.settings import Settings
+from service.tls import tls_context
 
 log = logging.getLogger("odeserve")
 
@@ -34,18 +36,24 @@ class ServeError(RuntimeError):
 def serve_until_stopped(settings: Settings, host: str, port: int, announce: Callable[[str], None]) -> None:
     """Listen, load the models, announce the address once they are ready, and answer until a signal.
 
-    Errors: ServeError when the address cannot be had; ArtifactError or SettingsError when a model cannot be loaded.
+    Errors: ServeError when the address cannot be had; TlsError; ArtifactError or SettingsError when a model cannot be
+    loaded.
     """
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for chatty in ("uvicorn.error", "asyncio"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
+    # uvicorn warns of everything that is sent to it and is not HTTP.
+    for chatty, least in (("uvicorn.error", logging.ERROR), ("asyncio", logging.WARNING)):
+        logging.getLogger(chatty).setLevel(max(least, logging.getLogger().level))
+    tls = tls_context(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
     listener = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
-    url = f"http://{shown}:{listener.getsockname()[1]}"
+    url = f"{'https' if tls else 'http'}://{shown}:{listener.getsockname()[1]}{settings.root_path}"
     app = create_app(settings)
     context: Context = app.state.context
     config = uvicorn.Config(
         app,
+        http=guarded(settings.body_seconds, most_connections()),
+        ws="none",
+        ssl_context_factory=(lambda *_: tls) if tls else None,
         log_config=None,
         access_log=False,
         server_header=False,

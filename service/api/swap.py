@@ -41,6 +41,8 @@ def _begin(context: Context, model: LoadedModel) -> None:
 def _expect(context: Context, route: str, names: list[str]) -> None:
     """Make the counters of a route that solves."""
     before = {Code.INVALID_INPUT, Code.UNKNOWN_MODEL, Code.NOT_READY}
+    if context.settings.api_keys:
+        before.add(Code.UNAUTHORIZED)
     after = set(SOLVE_CODES) - {Code.UNKNOWN_MODEL}
     context.metrics.expect(route, names, ["ok", "partial", "cancelled", *sorted(code.value for code in after)])
     context.metrics.expect(route, ["none"], sorted(code.value for code in before))

@@ -9,7 +9,7 @@ from service.api.answers import Solved
 from service.api.context import Context, Plan
 from service.api.drawing import draw, estimate
 from service.api.errors import ApiError, invalid
-from service.api.parameters import SOLVER, TRACE, Parameters
+from service.api.parameters import LEAST_DEADLINE_MS, SOLVER, TRACE, Parameters
 from service.api.responses import json_bytes
 from service.api.solving import Job, cost_headers, solve, timing
 from service.api.tightening import tighten
@@ -19,7 +19,7 @@ from service.api.v2.offers import Offer
 from service.api.v2.schemas import Value
 from service.api.v2.signature import Signature
 from service.api.v2.tensors import wire_bytes, wire_list
-from service.api.wishes import LEAST_DEADLINE_MS, read_wishes
+from service.api.wishes import read_wishes
 
 IGNORED = ("priority", "headers", "sequence_id", "sequence_start", "sequence_end")
 """Parameters that the protocol's clients may send and that mean nothing here."""

@@ -24,6 +24,16 @@ VERSION: dict[str, Any] = {
 BINARY_TYPE = "application/octet-stream"
 
 
+def _plain_examples(content: dict[str, Any]) -> dict[str, Any]:
+    """Examples of errors with the message alone."""
+    examples = content["application/json"]["examples"]
+    plain = {
+        code: {**example, "value": {"error": example["value"]["error"]["message"]}}
+        for code, example in examples.items()
+    }
+    return {"application/json": {"examples": plain}}
+
+
 def closed(**properties: dict[str, Any]) -> dict[str, Any]:
     """Schema of an object with these properties and no others, none of them required."""
     return {"type": "object", "additionalProperties": False, "properties": properties}
@@ -95,7 +105,10 @@ INFER: dict[str, Any] = {
 
 def documented_plainly(*codes: Code, binary: bool = False) -> dict[int | str, dict[str, Any]]:
     """`responses` as documented() has them, with the protocol's error body; `binary`: answers may have bytes."""
-    responses = {status: {**response, "model": PlainError} for status, response in documented(*codes).items()}
+    responses = {
+        status: {**response, "model": PlainError, "content": _plain_examples(response["content"])}
+        for status, response in documented(*codes).items()
+    }
     if binary:
         schema = {"type": "string", "format": "binary"}
         responses[200] = {"description": "solved", "content": {BINARY_TYPE: {"schema": schema}}}

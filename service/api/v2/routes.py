@@ -18,7 +18,6 @@ from service.api.v2.asking import HEADER_LENGTH, read_ask
 from service.api.v2.described import described_config, described_model, described_server
 from service.api.v2.documents import INFER, MODEL, VERSION, documented_plainly
 from service.api.v2.offers import asked_for
-from service.api.v2.reading import read_body
 from service.api.v2.schemas import InferAnswer, Live, ModelConfig, ModelMetadata, ModelReady, Ready, ServerMetadata
 from service.api.v2.signature import Signature
 
@@ -111,7 +110,7 @@ async def infer(request: Request) -> Response:
     """Solve; the tolerance and all that goes with it stand in `parameters`, what it cost in the answer's."""
     offer, context = asked_for(request), context_of(request)
     signature, settings = Signature(offer), context.settings
-    body = await read_body(request)
+    body = await request.body()
     header_length = request.headers.get(HEADER_LENGTH)
     if len(body) > FEW_BYTES:
         ask = await asyncio.to_thread(read_ask, body, header_length, signature, settings.max_items)
