@@ -23,8 +23,10 @@ from service.api.keys import KeyGuard
 from service.api.middleware import BodyLimits, DirectRoutes, RequestContext
 from service.api.openapi import describe
 from service.api.prefix import UnderPrefix
-from service.api.reading import prepare_bodies
-from service.api.routes import SOLVE_CODES, SOLVING, TENSOR_FIELDS, TRAJECTORY
+from service.api.routes import SOLVING
+from service.api.swap import serve_models
+from service.api.v2 import control
+from service.api.v2 import routes as v2_routes
 from service.build import build_version
 from service.metrics import Metrics
 from service.models import Models, load_models
@@ -33,7 +35,7 @@ from service.settings import Settings
 
 log = logging.getLogger("odeserve")
 
-ROUTERS = (routes.router, about.router, docs_page.router)
+ROUTERS = (routes.router, about.router, docs_page.router, v2_routes.router, control.router)
 ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 DESCRIPTION = "Neural ordinary differential equations, with the solver's tolerance as a request parameter."
 
@@ -50,6 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.loading = asyncio.create_task(_load(context))
         yield
         app.state.loading.cancel()
+        context.loader.shutdown(wait=False)
         await asyncio.to_thread(context.runner.stop)
 
     app = FastAPI(
@@ -88,26 +91,11 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 async def _load(context: Context) -> Models:
-    models = await asyncio.to_thread(load_models, context.settings)
-    for model in models:
-        context.runner.add_model(model.programs.values())
-        methods = {method for program in model.programs.values() for method in program.spec.methods}
-        context.metrics.model_loaded(model.name, model.manifest.version, model.manifest.task, sorted(methods))
-    for route, programs in SOLVING.items():
-        before = {Code.INVALID_INPUT, Code.UNKNOWN_MODEL, Code.NOT_READY}
-        if context.settings.api_keys:
-            before.add(Code.UNAUTHORIZED)
-        if route == TRAJECTORY:  # its body comes first, because it says which models are meant
-            before |= {Code.TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE, Code.BODY_TIMEOUT}
-        after = set(SOLVE_CODES) - {Code.UNKNOWN_MODEL}
-        statuses = ["ok", "partial", "cancelled", *sorted(code.value for code in after)]
-        context.metrics.expect(route, {model for name in programs for model in models.with_program(name)}, statuses)
-        context.metrics.expect(route, ["none"], sorted(code.value for code in before))
+    models = await asyncio.get_running_loop().run_in_executor(context.loader, load_models, context.settings)
+    serve_models(context, models)
     for plain in ROUTES:
-        if plain.path not in SOLVING:
+        if plain.path not in (*SOLVING, *v2_routes.INFER_PATHS):
             context.metrics.expect(plain.path, ["none"], ["ok"])
-    prepare_bodies(models, TENSOR_FIELDS, context.settings.max_items)
-    context.loaded = models
     return models
 
 

@@ -131,6 +131,10 @@ class Metrics:
             for outcome in ("accepted", "rejected"):
                 self._steps.labels(name, method, outcome)
 
+    def model_unloaded(self, name: str, model_version: str, task: str) -> None:
+        """Say that a version is served no more. What it has counted stays counted."""
+        self._model_info.remove(name, model_version, task)
+
     def count(self, record: RequestRecord, seconds: float) -> None:
         """Count a request that has ended: the one place where that happens."""
         child = self._child
@@ -159,6 +163,7 @@ class Metrics:
         self._depth.set(state.queue_depth)
         self._work.set(state.queued_seconds)
         for gauge, lanes in ((self._active, state.lanes_active), (self._capacity, state.lanes_capacity)):
+            gauge.clear()  # models come and go
             for (model, shard), count in lanes.items():
                 gauge.labels(model, str(shard)).set(count)
         for shard, heartbeat in enumerate(state.heartbeats):

@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     default_models: Names = Field(
         default=("odenet-mnist", "cnf-two-moons"), description="who answers when a request names no model"
     )
+    model_control: Literal["none", "explicit"] = Field(
+        default="none", description="explicit: models are loaded and unloaded by requests under /v2/repository"
+    )
     backend: Literal["onnx", "torch"] = Field(default="onnx", description="exported graphs, or PyTorch's own step")
     device: str = Field(
         default="cpu", pattern=r"cpu|cuda(:\d+)?", description="of the torch backend: cpu, cuda, cuda:1"

@@ -101,8 +101,7 @@ def _model(request: Request) -> LoadedModel:
 @router.get("/health/live", response_model=Liveness, responses=documented(Code.NOT_READY))
 async def live(request: Request) -> Response:
     """200 while every shard of the engine turns; 503 when one has hung for 10 s."""
-    if not context_of(request).runner.alive:
-        raise ApiError(Code.NOT_READY, "a shard of the engine hangs; restart the server", {"state": "hung"})
+    context_of(request).check_alive()
     return json_response({"status": "live"})
 
 

@@ -112,7 +112,7 @@ def too_many(field: str, most: int) -> ApiError:
     return ApiError(Code.TOO_LARGE, f"{field}: more than {most} items in a request", {"field": field, "limit": most})
 
 
-def validated(adapter: TypeAdapter[Any], body: bytes, counted: str) -> Any:
+def validated(adapter: TypeAdapter[Any], body: bytes, counted: str = "") -> Any:
     """A body that is as it must be. Errors: ApiError 422, 413.
 
     `counted` is the field whose excess is the server's limit (413), not the model's (422)."""
@@ -149,7 +149,7 @@ _EXPECTED = {
     "too_short": "{min_length} entries",
     "too_long": "{max_length} entries",
 }
-_KINDS: dict[type, str] = {bool: "a boolean", str: "a string", list: "a list", dict: "an object", type(None): "null"}
+KINDS: dict[type, str] = {bool: "a boolean", str: "a string", list: "a list", dict: "an object", type(None): "null"}
 
 
 def _names_beside(adapter: TypeAdapter[Any], location: tuple[int | str, ...]) -> str:
@@ -163,7 +163,7 @@ def _got(kind: str, context: dict[str, Any], value: Any) -> str:
     if kind in ("too_short", "too_long"):
         length = context.get("actual_length")
         return "more" if length is None else str(length)
-    return _KINDS.get(type(value), f"{value!r:.80}")
+    return KINDS.get(type(value), f"{value!r:.80}")
 
 
 def _path(location: tuple[int | str, ...]) -> str:

@@ -5,9 +5,11 @@ from enum import StrEnum
 from typing import Any
 
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from service.api.examples import error_example
-from service.api.responses import json_response
+from service.api.prefix import inner_path
+from service.api.responses import json_bytes, json_response
 from service.api.schemas import ErrorAnswer
 
 
@@ -82,9 +84,35 @@ def error_content(error: ApiError) -> dict[str, Any]:
     return {"error": {"code": error.code.value, "message": error.message, "details": error.details}}
 
 
+class ErrorResponse(Response):
+    """The body that every error has; under /v2 that of the Open Inference Protocol, which is the message alone.
+
+    Which one is seen when it is sent, so that whoever makes it need not know where the request went.
+    """
+
+    def __init__(self, error: ApiError) -> None:
+        self._error = error
+        super().__init__(
+            json_bytes(error_content(error)), TABLE[error.code][0], error.headers, media_type="application/json"
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if under_v2(scope):
+            plain = json_response({"error": self._error.message}, self.status_code, self._error.headers)
+            await plain(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def under_v2(scope: Scope) -> bool:
+    """Whether a request goes to the Open Inference Protocol."""
+    path = inner_path(scope)
+    return path == "/v2" or path.startswith("/v2/")
+
+
 def error_response(error: ApiError) -> Response:
-    """It as an answer."""
-    return json_response(error_content(error), TABLE[error.code][0], error.headers)
+    """The answer to a request that went wrong."""
+    return ErrorResponse(error)
 
 
 def documented(*codes: Code) -> dict[int | str, dict[str, Any]]:

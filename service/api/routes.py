@@ -1,11 +1,8 @@
 """Thin handlers: parse, submit, await, answer."""
 
-import asyncio
-import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-import numpy as np
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from starlette.requests import Request
@@ -14,17 +11,16 @@ from starlette.responses import Response
 from service.api import answers
 from service.api.accept import Form
 from service.api.asked import Asked
-from service.api.bodies import SampleRequest
 from service.api.context import Context, Plan, context_of, record_of
-from service.api.errors import ApiError, Code, documented, invalid
+from service.api.drawing import asked_estimate, asked_sample
+from service.api.errors import Code, documented, invalid
 from service.api.forms import documented_forms, respond
 from service.api.media import NPY, PICTURES
 from service.api.media_docs import body_content
 from service.api.npy import first_output, probabilities
-from service.api.parameters import AUTO, AUTO_KINDS, SOLVER, TRACE, Parameters, Probes, documented_parameters
+from service.api.parameters import AUTO, AUTO_KINDS, SOLVER, TRACE, Parameters, documented_parameters
 from service.api.predict import asked_prediction, predict_body
 from service.api.reading import FEW_BYTES, off_loop, read_json, read_tensors, sample_body, tensors_in_json
-from service.api.responses import Items
 from service.api.schemas import (
     ClassifyAnswer,
     ClassifyBody,
@@ -42,7 +38,6 @@ from service.api.solving import Job
 from service.api.tightened import respond_tightened
 from service.api.trajectory import MOST_ITEMS, program_of, watched
 from service.api.wishes import read_wishes
-from service.engine.draws import SEED_LIMIT, draw_items
 from service.engine.stepper import Array
 from service.models import Models
 
@@ -61,8 +56,6 @@ class HandlerRoute(APIRoute):
 router = APIRouter(route_class=HandlerRoute)
 
 MOST_PLANS = 1000
-FEW_DRAWS = 20
-"""Up to here drawing takes well under a millisecond and stays on the event loop."""
 
 SOLVE_CODES = (
     Code.INVALID_INPUT,
@@ -157,7 +150,7 @@ async def density(request: Request) -> Response:
     job = _job(request, "/density", SOLVER | TRACE)
     points = await read_tensors(job, *TENSOR_FIELDS["log_density"])
     if job.plan.probes:
-        return await respond(job, await _asked_estimate(job, points, job.plan.probes))
+        return await respond(job, await asked_estimate(job, points, job.plan.probes))
     return await respond(job, _asked_density(points))
 
 
@@ -170,27 +163,6 @@ def _asked_density(points: Array) -> Asked:
     return Asked(points, answers.densities, array=first_output)
 
 
-async def _asked_estimate(job: Job, points: Array, probes: Probes) -> Asked:
-    """Each probe of each point is a row of its own."""
-    most = job.context.settings.max_items
-    if len(points) * probes.count > most:
-        message = f"{len(points)} points with {probes.count} probes are more than {most} items in a request"
-        raise ApiError(Code.TOO_LARGE, message, {"limit": most})
-    seed = secrets.randbelow(SEED_LIMIT) if probes.seed is None else probes.seed
-    args = await asyncio.to_thread(
-        lambda: tuple(draw_items(spec, seed, len(points), probes.count) for spec in job.plan.program.spec.args)
-    )
-    return Asked(
-        np.repeat(points, probes.count, axis=0),
-        answers.estimated_densities,
-        args=args,
-        array=first_output,
-        extra={"seed": seed},
-        rows_per_item=probes.count,
-        merged=lambda rows: answers.per_point(rows, probes.count),
-    )
-
-
 @router.post(
     "/sample",
     response_model=SampleAnswer,
@@ -201,21 +173,7 @@ async def sample(request: Request) -> Response:
     """Points drawn from a density. The i-th depends on the seed alone, not on how many are asked for."""
     job = _job(request, "/sample", SOLVER)
     wanted = sample_body(job.context.settings.max_items).read(await read_json(request))
-    return await respond(job, await _asked_sample(job, wanted))
-
-
-async def _asked_sample(job: Job, wanted: SampleRequest) -> Asked:
-    seed = secrets.randbelow(SEED_LIMIT) if wanted.seed is None else wanted.seed
-    spec = job.plan.program.spec.input
-    draws = await off_loop(wanted.n > FEW_DRAWS, lambda: draw_items(spec, seed, wanted.n))
-    return Asked(draws, answers.drawn, content=_samples, array=first_output, extra={"seed": seed})
-
-
-def _samples(solved: answers.Solved) -> dict[str, Any]:
-    return {
-        "samples": Items(len(solved), lambda a, b: answers.samples(solved[a:b])),
-        "predictions": Items(len(solved), lambda a, b: solved[a:b].items()),
-    }
+    return await respond(job, await asked_sample(job, wanted.n, wanted.seed))
 
 
 @router.post(
@@ -253,7 +211,8 @@ async def _asked_of(job: Job, program: str, body: bytes, most: int) -> Asked:
     """What the route of a program would be asked by a body."""
     spec, large = job.plan.program.spec, len(body) > FEW_BYTES
     if program == "sample":
-        return await _asked_sample(job, sample_body(most).read(body))
+        wanted = sample_body(most).read(body)
+        return await asked_sample(job, wanted.n, wanted.seed)
     if program == "predict":
         reader = predict_body(spec, most)
         return await asked_prediction(job, await off_loop(large, lambda: reader.read(body)))
