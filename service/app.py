@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -18,6 +19,7 @@ from service.api.context import Context, record_of
 from service.api.errors import ApiError, Code, error_response
 from service.api.middleware import BodyLimits, DirectRoutes, RequestContext
 from service.api.routes import PROGRAMS, SOLVE_CODES, prepare_bodies
+from service.logs import log_request
 from service.metrics import Metrics
 from service.models import Models, load_models
 from service.record import RequestRecord
@@ -29,7 +31,17 @@ ROUTES = [route for router in (routes.router, about.router) for route in router.
 DESCRIPTION = "Neural ordinary differential equations, with the solver's tolerance as a request parameter."
 
 
-def create_app(settings: Settings) -> FastAPI:
+class Spans(Protocol):
+    """Who is told of each request that has ended; service.tracing has one for OpenTelemetry."""
+
+    def record(self, record: RequestRecord, seconds: float) -> None:
+        """Note the request's trace id in its record."""
+
+    def close(self) -> None:
+        """There will be no more."""
+
+
+def create_app(settings: Settings, spans: Spans | None = None) -> FastAPI:
     """The server as an ASGI app. `app.state.loading` is the task that loads the models; it holds the error if one
     cannot be loaded, and whoever runs the app then ends the process.
     """
@@ -38,10 +50,14 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         context.runner.start()
-        app.state.loading = asyncio.create_task(_load(context))
+        app.state.loading = asyncio.create_task(
+            _load(context, [getattr(route, "path", "none") for route in app.router.routes])
+        )
         yield
         app.state.loading.cancel()
         await asyncio.to_thread(context.runner.stop)
+        if spans:
+            await asyncio.to_thread(spans.close)
 
     app = FastAPI(
         title="odeserve",
@@ -58,34 +74,51 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _on_http_exception)
 
     def count(record: RequestRecord) -> None:
-        context.metrics.count(record, time.perf_counter() - record.received)
+        seconds = time.perf_counter() - record.received
+        context.metrics.count(record, seconds)
+        if spans:
+            spans.record(record, seconds)
+        log_request(record, seconds)
 
     def around(inner: ASGIApp) -> ASGIApp:
-        return RequestContext(BodyLimits(inner, settings.max_body_bytes, settings.body_seconds), count)
+        return RequestContext(
+            BodyLimits(inner, settings.max_body_bytes, settings.body_seconds), count, traced=spans is not None
+        )
 
     app.add_middleware(around)
     app.middleware_stack = DirectRoutes(app.build_middleware_stack(), ROUTES, around, _failed)
     return app
 
 
-async def _load(context: Context) -> Models:
+async def _load(context: Context, paths: Iterable[str]) -> Models:
     models = await asyncio.to_thread(load_models, context.settings)
     for model in models:
         context.runner.add_model(model.programs.values())
         methods = {method for program in model.programs.values() for method in program.spec.methods}
         context.metrics.model_loaded(model.name, model.manifest.version, model.manifest.task, sorted(methods))
-    for route, program in PROGRAMS.items():
-        before = {Code.INVALID_INPUT, Code.UNKNOWN_MODEL, Code.NOT_READY}
-        after = set(SOLVE_CODES) - {Code.UNKNOWN_MODEL}
-        statuses = ["ok", "partial", "cancelled", *sorted(code.value for code in after)]
-        context.metrics.expect(route, models.with_program(program), statuses)
-        context.metrics.expect(route, ["none"], sorted(code.value for code in before))
-    for plain in ROUTES:
-        if plain.path not in PROGRAMS:
-            context.metrics.expect(plain.path, ["none"], ["ok"])
+        for name, program in model.programs.items():
+            context.metrics.calibration_loaded(model.name, name, program)
+    _expect_requests(context.metrics, models, paths)
     prepare_bodies(models, context.settings.max_items)
     context.loaded = models
     return models
+
+
+def _expect_requests(metrics: Metrics, models: Models, paths: Iterable[str]) -> None:
+    """Make the counters of every route with what its requests can come to, before and after their model is known."""
+    everywhere = [Code.INVALID_INPUT, Code.NOT_READY, Code.METHOD_NOT_ALLOWED, Code.INTERNAL]
+    metrics.expect("none", ["none"], [Code.NOT_FOUND, Code.METHOD_NOT_ALLOWED])
+    for path in paths:
+        metrics.expect(path, ["none"], [*everywhere, "cancelled"])
+        if path in PROGRAMS:
+            after = set(SOLVE_CODES) - {Code.UNKNOWN_MODEL}
+            metrics.expect(path, models.with_program(PROGRAMS[path]), ["ok", "partial", "cancelled", *sorted(after)])
+            metrics.expect(path, ["none"], [Code.UNKNOWN_MODEL])
+        elif "{name}" in path:
+            metrics.expect(path, models.names, ["ok", Code.INVALID_INPUT])
+            metrics.expect(path, ["none"], [Code.UNKNOWN_MODEL])
+        else:
+            metrics.expect(path, ["none"], ["ok"])
 
 
 def _failed(request: Request, error: ApiError) -> Response:

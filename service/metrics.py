@@ -15,13 +15,18 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from node_model.manifest import CalibrationRow
 from service.build import build_commit, build_version
+from service.calibration import decades
+from service.engine.program import ServedProgram
 from service.engine.stats import EngineState, StepReport
 from service.record import RequestRecord
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 SECONDS = [1e-4 * 2**k for k in range(18)]
 NFE = sorted({round(4 * math.sqrt(2) ** k) for k in range(21)})
+
+STATISTICS = ("mean", "p99")
 
 # A time of creation beside every counter would double the lines of a scrape, and nothing reads it.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -70,6 +75,12 @@ class Metrics:
             ["model", "method"],
             registry=registry,
         )
+        self._nfe_calibrated = Counter(
+            "odeserve_request_nfe_calibrated",
+            "Mean and p99 of NFE per item in calibration, summed over the requests that odeserve_request_nfe counts.",
+            ["model", "tol_class", "statistic"],
+            registry=registry,
+        )
         self._loosened = Counter(
             "odeserve_tolerance_loosened",
             "Requests solved at a looser tolerance than they asked for, within their max_tol.",
@@ -109,6 +120,12 @@ class Metrics:
         self._model_info = Gauge(
             "odeserve_model_info", "Models being served.", ["model", "version", "task"], registry=registry
         )
+        self._calibrated = Calibrated(registry)
+        self._dropped = Counter(
+            "odeserve_log_lines_dropped",
+            "Log lines that were not written because nobody read those before them.",
+            registry=registry,
+        )
         # The client's own lookup of a child takes a lock and turns every label into text, some 5 us.
         self._child = lru_cache(maxsize=None)(_labelled)
         info = Gauge("odeserve_build_info", "This server.", ["version", "commit", "backend"], registry=registry)
@@ -131,6 +148,18 @@ class Metrics:
             for outcome in ("accepted", "rejected"):
                 self._steps.labels(name, method, outcome)
 
+    def calibration_loaded(self, model: str, program: str, served: ServedProgram) -> None:
+        """Say what was measured of a program, by decades of tolerance, and make its counters."""
+        for row in decades(served):
+            tol_class = tolerance_class(row.tol)
+            self._calibrated.show(model, program, tol_class, row, served)
+            for statistic in STATISTICS:
+                self._nfe_calibrated.labels(model, tol_class, statistic)
+
+    def line_dropped(self) -> None:
+        """Count a log line that was not written. From any thread."""
+        self._dropped.inc()
+
     def count(self, record: RequestRecord, seconds: float) -> None:
         """Count a request that has ended: the one place where that happens."""
         child = self._child
@@ -142,6 +171,9 @@ class Metrics:
             child(self._nfe, record.model, tol_class).observe(solve.nfe_per_item)
             child(self._queued, record.model).observe(solve.queue_seconds)
             child(self._solving, record.model).observe(solve.solve_seconds)
+            if solve.expected:
+                child(self._nfe_calibrated, record.model, tol_class, "mean").inc(solve.expected.mean)
+                child(self._nfe_calibrated, record.model, tol_class, "p99").inc(solve.expected.p99)
             if solve.loosened:
                 child(self._loosened, record.model).inc()
 
@@ -168,6 +200,37 @@ class Metrics:
     def value(self, name: str, labels: Mapping[str, str]) -> float | None:
         """One sample, None when there is no such child yet."""
         return self._registry.get_sample_value(name, dict(labels))
+
+
+class Calibrated:
+    """What the calibration tables say: at each decade's own tolerance, by the method that auto takes."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        at = ["model", "program", "tol_class"]
+        self._nfe = Gauge(
+            "odeserve_calibrated_nfe", "Field evaluations per item.", [*at, "statistic"], registry=registry
+        )
+        self._error = Gauge(
+            "odeserve_calibrated_error_p99", "Error that 99 % of answers stay within.", [*at, "unit"], registry=registry
+        )
+        self._metric = Gauge("odeserve_calibrated_metric", "The task's own score.", [*at, "metric"], registry=registry)
+        self._agreement = Gauge(
+            "odeserve_calibrated_agreement", "Share of answers that agree with the reference's.", at, registry=registry
+        )
+
+    def show(self, model: str, program: str, tol_class: str, row: CalibrationRow, served: ServedProgram) -> None:
+        """A row of a program's table."""
+        at, calibration = (model, program, tol_class), served.spec.calibration
+        assert calibration is not None  # noqa: S101 - the row is one of its own
+        for value, gauge, labels in (
+            (row.nfe_mean, self._nfe, (*at, "mean")),
+            (row.nfe_p99, self._nfe, (*at, "p99")),
+            (row.error_p99, self._error, (*at, calibration.unit)),
+            (row.metric, self._metric, (*at, calibration.metric)),
+            (row.agreement, self._agreement, at),
+        ):
+            if value is not None:
+                gauge.labels(*labels).set(value)
 
 
 def _labelled(metric: Any, *labels: str) -> Any:

@@ -9,6 +9,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "ODESERVE_"
 
+OTLP_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+"""OpenTelemetry's own names for where spans go; the rest of its variables are its SDK's to read."""
+
 Names = Annotated[tuple[str, ...], NoDecode]
 """Comma-separated in the environment."""
 
@@ -49,7 +52,10 @@ class Settings(BaseSettings):
     keep_alive_seconds: int = Field(default=75, ge=0, description="how long an idle connection is kept")
     drain_notice_seconds: float = Field(default=0, ge=0, description="after a signal, still listen and answer 503")
     drain_seconds: float = Field(default=10, ge=0, description="then, for running requests to end")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = Field(default="text", description="of log lines, on standard output")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="info: a line for each request"
+    )
 
     @field_validator("models", "default_models", mode="before")
     @classmethod
@@ -65,6 +71,11 @@ class Settings(BaseSettings):
     def max_body_bytes(self) -> int:
         """Bytes."""
         return int(self.max_body_mb * 2**20)
+
+
+def traces_wanted() -> bool:
+    """Whether the environment names a collector of spans."""
+    return any(os.environ.get(name) for name in OTLP_VARIABLES)
 
 
 def read_settings() -> Settings:

@@ -94,10 +94,10 @@ def eventually(condition, seconds=30):
 
 
 @contextmanager
-def serving(command=(ODESERVE,), **variables):
+def serving(command=(ODESERVE,), stdout=None, **variables):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    process = subprocess.Popen([*command, "serve", "--port", str(port)], env=environment(**variables))
+    process = subprocess.Popen([*command, "serve", "--port", str(port)], env=environment(**variables), stdout=stdout)
     server = Server(process, f"http://127.0.0.1:{port}")
     try:
         eventually(lambda: server.ready() or process.poll() is not None)
