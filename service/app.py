@@ -45,7 +45,7 @@ def create_app(settings: Settings, spans: Spans | None = None) -> FastAPI:
     """The server as an ASGI app. `app.state.loading` is the task that loads the models; it holds the error if one
     cannot be loaded, and whoever runs the app then ends the process.
     """
-    context = Context(settings, Metrics(settings.backend))
+    context = Context(settings, Metrics(settings.backend, settings.queue_seconds))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

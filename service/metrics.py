@@ -35,7 +35,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 class Metrics:
     """Metrics of one server, in a registry of its own."""
 
-    def __init__(self, backend: str) -> None:
+    def __init__(self, backend: str, queue_seconds: float) -> None:
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
             "odeserve_requests",
@@ -114,6 +114,12 @@ class Metrics:
         self._work = Gauge(
             "odeserve_queued_work_seconds", "Predicted seconds until all that waits has started.", registry=registry
         )
+        limit = Gauge(
+            "odeserve_queued_work_limit_seconds",
+            "Work ahead of a request above which it is refused.",
+            registry=registry,
+        )
+        limit.set(queue_seconds)
         self._heartbeat = Gauge(
             "odeserve_engine_heartbeat_timestamp_seconds", "When a shard last turned.", ["shard"], registry=registry
         )
@@ -171,9 +177,8 @@ class Metrics:
             child(self._nfe, record.model, tol_class).observe(solve.nfe_per_item)
             child(self._queued, record.model).observe(solve.queue_seconds)
             child(self._solving, record.model).observe(solve.solve_seconds)
-            if solve.expected:
-                child(self._nfe_calibrated, record.model, tol_class, "mean").inc(solve.expected.mean)
-                child(self._nfe_calibrated, record.model, tol_class, "p99").inc(solve.expected.p99)
+            child(self._nfe_calibrated, record.model, tol_class, "mean").inc(solve.expected.mean)
+            child(self._nfe_calibrated, record.model, tol_class, "p99").inc(solve.expected.p99)
             if solve.loosened:
                 child(self._loosened, record.model).inc()
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class NfeBand:
-    """What a calibration table leads to expect of a request: mean and 99th percentile of NFE per item."""
+    """What the calibration leads to expect of a request: mean and 99th percentile of NFE per item.
+
+    Both are what it took where nothing was measured.
+    """
 
     mean: float
     p99: float
@@ -17,9 +20,8 @@ class SolveRecord:
     """Cost of a solve. Units: `nfe` in field evaluations of all rows, `nfe_per_item` their mean; seconds.
 
     `method`: of the first try. `solve_seconds` begin with the first row and end with the last; `decode_seconds`, at
-    their end, is what the decoding of the last rows took. `expected`: the band the calibration table gives for
-    `nfe_per_item`; None where nothing was measured. `loosened`: at another tolerance than was asked for, which the
-    request allowed.
+    their end, is what the decoding of the last rows took. `expected`: of `nfe_per_item`. `loosened`: at another
+    tolerance than was asked for, which the request allowed.
     """
 
     tol: float
@@ -27,7 +29,7 @@ class SolveRecord:
     items: int
     nfe: int
     nfe_per_item: float
-    expected: NfeBand | None
+    expected: NfeBand
     queue_seconds: float
     solve_seconds: float
     decode_seconds: float

@@ -86,7 +86,7 @@ def note(job: Job, requests: Sequence[Request], rows_per_item: int = 1, tol: flo
         items=items,
         nfe=nfe,
         nfe_per_item=nfe / items,
-        expected=_expected(requests, items),
+        expected=_expected(requests, items, nfe),
         queue_seconds=first.queue_seconds,
         solve_seconds=sum(request.solve_seconds for request in requests),
         decode_seconds=requests[-1].decode_seconds,
@@ -95,18 +95,21 @@ def note(job: Job, requests: Sequence[Request], rows_per_item: int = 1, tol: flo
     )
 
 
-def _expected(requests: Sequence[Request], items: int) -> NfeBand | None:
+def _expected(requests: Sequence[Request], items: int, nfe: int) -> NfeBand:
     """What the calibration leads to expect of the tries of a request, each with as many rows as it had.
 
-    Rows that were not all solved may have cost anything up to that.
+    Rows that were not all solved may have cost anything up to that. `nfe`: what all of it took.
     """
     mean = p99 = 0.0
     for request in requests:
         problem = request.problem
         cost, rows = problem.program.cost, len(problem) / items
-        row_mean, row_p99 = (nfe(problem.method, problem.tightest) for nfe in (cost.nfe_mean, cost.nfe_p99))
+        row_mean, row_p99 = (
+            cost.nfe_mean(problem.method, problem.tightest),
+            cost.nfe_p99(problem.method, problem.tightest),
+        )
         if row_mean is None or row_p99 is None:
-            return None
+            return NfeBand(nfe / items, nfe / items)
         mean += rows * row_mean if _whole(request) else 0.0
         p99 += rows * row_p99
     return NfeBand(mean, p99)

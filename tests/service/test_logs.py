@@ -12,7 +12,8 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from artifacts import CLOUD, DIGITS
+
+CLOUD = "cnf-two-moons"
 from conftest import ODESERVE, environment, eventually, serving
 
 from service.logs import MOST_LINES, log_request, logging_to
@@ -132,9 +133,10 @@ def test_lines_that_nobody_reads_are_dropped_and_counted_and_nobody_waits():
 
 def test_every_request_has_one_line_under_its_id(models_dir, tmp_path):
     out = tmp_path / "out"
-    with out.open("wb") as stream, serving(
-        MODELS_DIR=models_dir, LOG_FORMAT="json", DEFAULT_MODELS=CLOUD, stdout=stream
-    ) as server:
+    with (
+        out.open("wb") as stream,
+        serving(MODELS_DIR=models_dir, LOG_FORMAT="json", DEFAULT_MODELS=CLOUD, stdout=stream) as server,
+    ):
         for number in range(20):
             headers = {"X-Request-ID": f"request-{number}"}
             assert httpx.post(f"{server.url}/density", json={"point": [0, 1, 0]}, headers=headers).status_code == 200
