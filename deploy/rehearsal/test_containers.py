@@ -132,7 +132,7 @@ def test_prometheus_counts_what_the_client_did(stack):
             code = "ok" if answer.status_code == 200 else answer.json()["error"]["code"]
             sent[path, code] += 1
             nfe[path] += int(answer.headers.get("X-NFE", "0"))
-    assert set(sent.values()) and len(sent) == 4
+    assert len(sent) == 4
 
     def counted():
         # The memory test's own densities came before.

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 DIGITS = [json.loads((ROOT / "examples" / "digits" / f"{k}.json").read_text())["image"] for k in range(10)]
 FLOWS = ("cnf-two-moons", "cnf-pinwheel", "cnf-checkerboard")
 TOLS = ("1e-1", "3e-2", "1e-2", "1e-3", "1e-4", "1e-5")
-JSON = {"Content-Type": "application/json"}
+TEXT = {"Content-Type": "text/plain"}
 
 
 class Tally:
@@ -62,7 +62,10 @@ def one(client, rng):
         "late": (2, lambda: post("/classify", classifier, {"image": digit}, tol="1e-5", deadline_ms=0.01)),
         "wrong": (3, lambda: post("/density", flow, {"points": [[0.0]]}, tol=tol)),
         "unknown": (2, lambda: post("/classify", "no-such-model", {"image": digit})),
-        "text": (1, lambda: ("/density", flow, client.post("/density", content="0 1", params={"model": flow}))),
+        "text": (
+            1,
+            lambda: ("/density", flow, client.post("/density", content="0 1", headers=TEXT, params={"model": flow})),
+        ),
         "nowhere": (1, lambda: ("none", "none", client.get("/no/such/path"))),
         "method not allowed": (1, lambda: ("/classify", "none", client.put("/classify"))),
         "list": (1, lambda: ("/models", "none", client.get("/models"))),

@@ -5,7 +5,7 @@ from collections import defaultdict
 
 import pytest
 import yaml
-from conftest import DEPLOY, tool
+from live import DEPLOY, tool
 
 PROMETHEUS = DEPLOY / "prometheus"
 CASES = sorted((PROMETHEUS / "tests").glob("*.yml"))

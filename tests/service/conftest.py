@@ -47,8 +47,8 @@ def wait_ready(client):
 
 
 @contextmanager
-def running_app(settings):
-    app = create_app(settings)
+def running_app(settings, spans=None):
+    app = create_app(settings, spans)
     with TestClient(app, raise_server_exceptions=False) as client:
         wait_ready(client)
         yield client

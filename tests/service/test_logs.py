@@ -9,16 +9,18 @@ import subprocess
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
-
-CLOUD = "cnf-two-moons"
 from conftest import ODESERVE, environment, eventually, serving
 
 from service.logs import MOST_LINES, log_request, logging_to
 from service.record import NfeBand, RequestRecord, SolveRecord
 
+# A shipped model: these tests need none of the tiny ones, which take long to make.
+MODEL = {"MODELS_DIR": Path(__file__).parents[2] / "checkpoints", "MODELS": "cnf-two-moons", "LANES": 4}
+POINT = {"point": [0.0, 1.0]}
 SOLVE = SolveRecord(
     tol=1e-3,
     method="dopri5",
@@ -131,16 +133,16 @@ def test_lines_that_nobody_reads_are_dropped_and_counted_and_nobody_waits():
         logging.getLogger().setLevel(logging.WARNING)
 
 
-def test_every_request_has_one_line_under_its_id(models_dir, tmp_path):
+def test_every_request_has_one_line_under_its_id(tmp_path):
     out = tmp_path / "out"
     with (
         out.open("wb") as stream,
-        serving(MODELS_DIR=models_dir, LOG_FORMAT="json", DEFAULT_MODELS=CLOUD, stdout=stream) as server,
+        serving(LOG_FORMAT="json", stdout=stream, **MODEL) as server,
     ):
         for number in range(20):
             headers = {"X-Request-ID": f"request-{number}"}
-            assert httpx.post(f"{server.url}/density", json={"point": [0, 1, 0]}, headers=headers).status_code == 200
-        wrong = httpx.post(f"{server.url}/density?tol=x", json={"point": [0, 1, 0]}, headers={"X-Request-ID": "wrong"})
+            assert httpx.post(f"{server.url}/density", json=POINT, headers=headers).status_code == 200
+        wrong = httpx.post(f"{server.url}/density?tol=x", json=POINT, headers={"X-Request-ID": "wrong"})
         assert wrong.status_code == 422
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(30) == 0
@@ -150,13 +152,13 @@ def test_every_request_has_one_line_under_its_id(models_dir, tmp_path):
     assert sorted(told) == sorted([*(f"request-{number}" for number in range(20)), "wrong"])
     assert told["wrong"]["status"] == "invalid_input"
     assert told["request-3"]["nfe"] > 0
-    assert told["request-3"]["model"] == CLOUD
+    assert told["request-3"]["model"] == "cnf-two-moons"
 
 
-def test_a_stalled_standard_output_stalls_neither_answers_nor_the_end(models_dir):
+def test_a_stalled_standard_output_stalls_neither_answers_nor_the_end():
     reader, writer = os.pipe()
     try:
-        with serving(MODELS_DIR=models_dir, LOG_LEVEL="debug", DEFAULT_MODELS=DIGITS, stdout=writer) as server:
+        with serving(LOG_LEVEL="debug", stdout=writer, **MODEL) as server:
             asking = [threading.Thread(target=ask_much, args=(server.url,)) for _ in range(4)]
             for thread in asking:
                 thread.start()

@@ -1,7 +1,8 @@
 """The models: what is served, how they are used, and whether their inputs are still those of the calibration."""
 
-from boards.parts import OF_BOTH, OF_MODEL, WINDOW, Query, dashboard, listing, over_time
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
+
+from boards.parts import OF_BOTH, OF_MODEL, WINDOW, Query, dashboard, listing, over_time
 
 NFE = "model_tol_class:odeserve_request_nfe"
 
@@ -60,8 +61,8 @@ def board() -> Dashboard:
         .with_panel(
             over_time(
                 "NFE beside the calibrated mean",
-                "Mean NFE per item over half an hour, divided by what the calibration table gives for these very requests. "
-                "1: as calibrated. Below 0.9 the alert OdeserveNfeDrift is due: inputs have become easier.",
+                "Mean NFE per item over half an hour, divided by what the calibration table gives for these very "
+                "requests. 1: as calibrated. Below 0.9 the alert OdeserveNfeDrift is due: inputs have become easier.",
                 "percentunit",
                 Query(
                     f"{NFE}:mean_rate30m{{{OF_BOTH}}} / {NFE}:calibrated_mean_rate30m{{{OF_BOTH}}}",
@@ -72,8 +73,8 @@ def board() -> Dashboard:
         .with_panel(
             over_time(
                 "NFE beside the calibrated p99",
-                "Mean NFE per item over half an hour, divided by the 99th percentile that the calibration table gives for "
-                "these very requests. Above 1.1 the alert OdeserveNfeDrift is due: inputs have become harder, and "
+                "Mean NFE per item over half an hour, divided by the 99th percentile that the calibration table gives "
+                "for these very requests. Above 1.1 the alert OdeserveNfeDrift is due: inputs have become harder, and "
                 "calibrated errors may not hold for them.",
                 "percentunit",
                 Query(

@@ -1,7 +1,8 @@
 """What the engine does: steps, evaluations, lanes, shards."""
 
-from boards.parts import OF_BOTH, OF_MODEL, WINDOW, Query, dashboard, heat, number, over_time, quantile
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
+
+from boards.parts import OF_BOTH, OF_MODEL, WINDOW, Query, dashboard, heat, number, over_time, quantile
 
 STEPS = "odeserve_solver_steps_total"
 ISSUED = f"rate(odeserve_function_evaluations_total{{{OF_MODEL}}}{WINDOW})"
@@ -34,8 +35,8 @@ def board() -> Dashboard:
         .with_panel(
             number(
                 "Rejected steps",
-                "Share of the steps that were tried and had too large an error. A few are what an adaptive solver does; "
-                "many mean that first steps are too long for these inputs.",
+                "Share of the steps that were tried and had too large an error. A few are what an adaptive solver "
+                "does, many mean that first steps are too long for these inputs.",
                 "percentunit",
                 Query(
                     f'sum(rate({STEPS}{{{OF_MODEL}, outcome="rejected"}}{WINDOW})) '
@@ -84,8 +85,8 @@ def board() -> Dashboard:
         .with_panel(
             over_time(
                 "Useful share",
-                "Share of a model's evaluations that belong to items which were solved while their caller waited. The rest "
-                "was for callers who left, deadlines that passed and neighbours of items that failed.",
+                "Share of a model's evaluations that belong to items which were solved while their caller waited. The "
+                "rest was for callers who left, deadlines that passed and neighbours of items that failed.",
                 "percentunit",
                 Query(f"sum by (model) ({USEFUL}) / sum by (model) ({ISSUED})", "{{model}}"),
             )
@@ -114,8 +115,8 @@ def board() -> Dashboard:
         .with_panel(
             over_time(
                 "Time of a step",
-                "Median and 99th percentile of a shard's turn: items enter, every lane makes an attempt, ended ones leave. "
-                "Newcomers wait for at most one.",
+                "Median and 99th percentile of a shard's turn: items enter, every lane makes an attempt, ended ones "
+                "leave. Newcomers wait for at most one.",
                 "s",
                 Query(quantile(0.5, "odeserve_engine_step_duration_seconds", OF_MODEL, "model"), "{{model}} p50"),
                 Query(quantile(0.99, "odeserve_engine_step_duration_seconds", OF_MODEL, "model"), "{{model}} p99"),

@@ -1,7 +1,8 @@
 """What each decade of tolerance costs now, beside what it is worth."""
 
-from boards.parts import OF_BOTH, WINDOW, Query, bars, dashboard, listing, over_time, quantile
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
+
+from boards.parts import OF_BOTH, WINDOW, Query, bars, dashboard, listing, over_time, quantile
 
 LATENCY = "odeserve_request_duration_seconds"
 NFE_NOW = (
@@ -75,7 +76,7 @@ def board() -> Dashboard:
         .with_panel(
             bars(
                 "Calibrated error",
-                "Error of an answer that 99 % of held-back items stay within: logits of a classifier, nats of a density.",
+                "Error of an answer that 99 % of held-back items stay within: logits of a classifier, nats of others.",
                 "sci",
                 Query(
                     f"sort_desc(max by (model, tol_class) (odeserve_calibrated_error_p99{{{OF_BOTH}, {ANSWERS}}}))",

@@ -1,7 +1,8 @@
 """How the service does: traffic, errors, latency, queue, refusals."""
 
-from boards.parts import OF_BOTH, OF_MODEL, WINDOW, Query, dashboard, number, over_time, quantile
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
+
+from boards.parts import OF_BOTH, OF_MODEL, WINDOW, Query, dashboard, number, over_time, quantile
 
 REQUESTS = "odeserve_requests_total"
 LATENCY = "odeserve_request_duration_seconds"
@@ -36,11 +37,12 @@ def board() -> Dashboard:
         .with_panel(
             number(
                 "Not answered",
-                "Share of requests that the server refused or failed: queue full, deadline, not ready, fault. Mistakes of "
-                "callers are left out.",
+                "Share of requests that the server refused or failed: queue full, deadline, not ready, fault. Mistakes "
+                "of callers are left out.",
                 "percentunit",
                 Query(
-                    f"sum(rate({REQUESTS}{{{ANY_MODEL}, {FAULTS}}}{WINDOW})) / sum(rate({REQUESTS}{{{ANY_MODEL}}}{WINDOW}))"
+                    f"sum(rate({REQUESTS}{{{ANY_MODEL}, {FAULTS}}}{WINDOW})) "
+                    f"/ sum(rate({REQUESTS}{{{ANY_MODEL}}}{WINDOW}))"
                 ),
                 steps=((None, "green"), (0.01, "orange"), (0.05, "red")),
             )
@@ -85,8 +87,8 @@ def board() -> Dashboard:
         .with_panel(
             over_time(
                 "Requests by outcome",
-                "ok; partial: some items failed and the caller took the others; cancelled: the caller left; otherwise the "
-                "code of the error answer.",
+                "ok; partial: some items failed and the caller took the others; cancelled: the caller left; otherwise "
+                "the code of the error answer.",
                 "reqps",
                 Query(f"sum by (status) (rate({REQUESTS}{{{ANY_MODEL}}}{WINDOW})) > 0", "{{status}}"),
             )
@@ -95,7 +97,7 @@ def board() -> Dashboard:
         .with_panel(
             over_time(
                 "Latency by route",
-                "Median and 99th percentile from the arrival of a request to the end of its answer, of solved requests.",
+                "Median and 99th percentile from the arrival of a request to the end of its answer, of solves.",
                 "s",
                 Query(quantile(0.5, LATENCY, OF_BOTH, "route"), "{{route}} p50"),
                 Query(quantile(0.99, LATENCY, OF_BOTH, "route"), "{{route}} p99"),
@@ -122,7 +124,7 @@ def board() -> Dashboard:
         .with_panel(
             over_time(
                 "Work waiting",
-                "Predicted seconds until all that waits has started, beside the limit above which requests are refused.",
+                "Predicted seconds until all that waits has started, and the limit above which requests are refused.",
                 "s",
                 Query("odeserve_queued_work_seconds", "{{instance}}"),
                 Query("max(odeserve_queued_work_limit_seconds)", "limit"),
