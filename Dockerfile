@@ -37,7 +37,7 @@ CMD ["--help"]
 
 
 FROM python:3.11-slim-bookworm AS service
-RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin odeserve
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin odeserve
 COPY --from=build /opt/odeserve /opt/odeserve
 COPY checkpoints /srv/checkpoints
 WORKDIR /srv

@@ -2,8 +2,9 @@
 
 python -m benchmarks.metrics_cost: writes docs/benchmarks/observability.json and .md. Needs wrk.
 
-All servers run at once and take turns, so that a busy machine is as busy for each; what is told is the median over the
-rounds of a round's ratio to the server without anything.
+All servers run at once and take turns, so that a busy machine is as busy for each, and are started anew now and then,
+since no two processes are equally fast; what is told is the median over the rounds of a round's ratio to the server
+without anything.
 """
 
 import argparse
@@ -33,6 +34,7 @@ service.metrics.Metrics.step = lambda self, report: None
 app()
 """
 SCRAPES = 50
+ROUNDS_OF_A_START = 4
 
 
 class Sink(http.server.BaseHTTPRequestHandler):
@@ -52,7 +54,8 @@ def specs(collector: str) -> dict[str, ServerSpec]:
     """The servers, from the barest on."""
     blind = (sys.executable, "-c", BLIND, "serve", "--port", "{port}")
     seeing = (sys.executable, "-m", "service.cli", "serve", "--port", "{port}")
-    quiet = {"ODESERVE_MODELS": "odenet-mnist", "ODESERVE_LOG_LEVEL": "warning"}
+    # The width of steps is measured at each start, and would differ from server to server.
+    quiet = {"ODESERVE_MODELS": "odenet-mnist", "ODESERVE_LOG_LEVEL": "warning", "ODESERVE_LANES": "16"}
     lines = quiet | {"ODESERVE_LOG_LEVEL": "info", "ODESERVE_LOG_FORMAT": "json"}
     spans = lines | {"OTEL_EXPORTER_OTLP_ENDPOINT": collector}
     return {
@@ -85,18 +88,28 @@ def scraped(servers: list[Running], seconds: float = 5.0) -> Any:
         thread.join()
 
 
-def measured(rounds: int, seconds: float) -> dict[str, Any]:
-    """Answers a second and processor time of an answer, by server and round; and what a scrape at rest is."""
+def measured(rounds: int, seconds: float) -> dict[str, list[dict[str, float]]]:
+    """Answers a second and processor time of an answer, by server and round."""
     sink = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sink)
     threading.Thread(target=sink.serve_forever, daemon=True).start()
+    found = specs(f"http://127.0.0.1:{sink.server_port}")
+    rows: dict[str, list[dict[str, float]]] = {name: [] for name in found}
+    for first in range(0, rounds, ROUNDS_OF_A_START):
+        take_turns(found, range(first, min(rounds, first + ROUNDS_OF_A_START)), seconds, rows)
+    sink.shutdown()
+    return rows
+
+
+def take_turns(
+    found: dict[str, ServerSpec], turns: range, seconds: float, rows: dict[str, list[dict[str, float]]]
+) -> None:
+    """Some rounds with servers started for them."""
     with ExitStack() as stack:
-        found = specs(f"http://127.0.0.1:{sink.server_port}")
         servers = {name: stack.enter_context(running(spec)) for name, spec in found.items()}
-        rows: dict[str, list[dict[str, float]]] = {name: [] for name in servers}
         stack.enter_context(scraped([servers[name] for name in servers if name != "nothing"]))
         for server in servers.values():
             load(server.url, clients=CLIENTS, seconds=1)
-        for turn in range(rounds):
+        for turn in turns:
             names = list(servers)
             for name in names[turn % len(names) :] + names[: turn % len(names)]:
                 server, before = servers[name], servers[name].cpu_seconds
@@ -105,8 +118,6 @@ def measured(rounds: int, seconds: float) -> dict[str, Any]:
                 row = {"per_second": seen.per_second, "p99": seen.p99, "cpu_ms": 1e3 * spent, "errors": seen.errors}
                 rows[name].append(row)
                 print(turn, name, row, flush=True)
-        stack.callback(sink.shutdown)
-    return rows
 
 
 def scrape_at_rest() -> dict[str, Any]:
