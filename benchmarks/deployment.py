@@ -112,7 +112,7 @@ def write(folder: Path) -> None:
         f"| from the start of the container to ready | {middle['ready_s']:.1f} s | {worst['ready_s']:.1f} s |",
         f"| processor time until then | {middle['processor_s']:.1f} s | {worst['processor_s']:.1f} s |",
         f"| resident memory, ready | {middle['resident_mib']:.0f} MiB | {worst['resident_mib']:.0f} MiB |",
-        f"| resident memory after {LOAD_SECONDS} s of load on every model | {middle['resident_after_load_mib']:.0f} MiB "
+        f"| resident memory after {LOAD_SECONDS} s of load on all models | {middle['resident_after_load_mib']:.0f} MiB "
         f"| {worst['resident_after_load_mib']:.0f} MiB |",
         "",
         f"Size: {size['above_base_mib']} MiB above its base ({BASE}), of which {recorded['layers']}; without PyTorch.",

@@ -12,6 +12,7 @@ import http.server
 import json
 import statistics
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -34,6 +35,7 @@ service.metrics.Metrics.step = lambda self, report: None
 app()
 """
 SCRAPES = 50
+ACCOUNTED_SECONDS = 20
 ROUNDS_OF_A_START = 4
 
 
@@ -120,6 +122,25 @@ def take_turns(
                 print(turn, name, row, flush=True)
 
 
+def accounted() -> dict[str, float]:
+    """Processor time that metrics and log lines take where requests and steps wait for them, of a server under load."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "spent.json"
+        variables = {"ODESERVE_MODELS": "odenet-mnist", "ODESERVE_LANES": "16", "SPENT": str(path)}
+        command = (sys.executable, "-m", "benchmarks.accounted_server", "serve", "--port", "{port}")
+        with running(ServerSpec("accounted", command, "/health/ready", variables=variables)) as server:
+            load(server.url, clients=CLIENTS, seconds=2)
+            before = json.loads(path.read_text())
+            load(server.url, clients=CLIENTS, seconds=ACCOUNTED_SECONDS)
+            after = json.loads(path.read_text())
+    process, answers, *spent = (after[name] - before[name] for name in ("process", "answers", "metrics", "log lines"))
+    return {
+        f"{name}_{unit}": round(value, 4)
+        for name, taken in zip(("metrics", "log_lines"), spent, strict=True)
+        for unit, value in (("us_per_answer", taken / 1e3 / answers), ("share_of_process", taken / process))
+    }
+
+
 def scrape_at_rest() -> dict[str, Any]:
     """Lines, bytes and milliseconds of a scrape of a server with every shipped model that nobody asks."""
     variables = {"ODESERVE_LANES": "8", "ODESERVE_LOG_LEVEL": "warning"}
@@ -161,7 +182,7 @@ def summary(rows: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, floa
 def write(folder: Path) -> None:
     """observability.md from observability.json."""
     recorded = json.loads((folder / "observability.json").read_text())
-    rest = recorded["scrape_at_rest"]
+    rest, books = recorded["scrape_at_rest"], recorded["accounted"]
     lines = [
         "# What being observed costs",
         "",
@@ -181,6 +202,11 @@ def write(folder: Path) -> None:
         )
     lines += [
         "",
+        "By the books of a server that adds up the processor time of its own metrics and log lines, under that load:",
+        f"metrics {books['metrics_us_per_answer']:.1f} us an answer, {100 * books['metrics_share_of_process']:.2f} %",
+        f"of what the process takes; log lines {books['log_lines_us_per_answer']:.1f} us, "
+        f"{100 * books['log_lines_share_of_process']:.2f} %, and their writing in a thread of its own.",
+        "",
         f"A scrape at rest, with every shipped model: {rest['lines']} lines, {rest['bytes'] / 1024:.0f} KiB, "
         f"{rest['ms_median']:.1f} ms (median of {SCRAPES}; least {rest['ms_least']:.1f} ms).",
         "",
@@ -199,12 +225,15 @@ def main() -> None:
     given = parser.parse_args()
     with training_paused() if given.pause_training else ExitStack():
         rest = scrape_at_rest()
+        books = accounted()
+        print(books, flush=True)
         rows = measured(given.rounds, given.seconds)
     recorded = {
         "machine": described("odeserve", "uvicorn", "prometheus-client"),
         "rounds": given.rounds,
         "seconds": given.seconds,
         "scrape_at_rest": rest,
+        "accounted": books,
         "servers": summary(rows),
         "every_round": rows,
     }

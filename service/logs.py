@@ -90,24 +90,26 @@ class JsonLines(logging.Formatter):
 class _Dropping(QueueHandler):
     """Puts records on the queue as they are, since their reader shares the process; counts those that do not fit."""
 
-    def __init__(self, lines: "queue.Queue[Any]", dropped: Callable[[], None]) -> None:
+    def __init__(self, lines: "queue.SimpleQueue[Any]", dropped: Callable[[], None]) -> None:
         super().__init__(lines)
+        self._lines = lines
         self._dropped = dropped
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         return record
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        try:
-            self.queue.put_nowait(record)
-        except queue.Full:
+        # A queue with a bound of its own has a lock in Python; whoever is interrupted holding it stops all the others.
+        if self._lines.qsize() < MOST_LINES:
+            self._lines.put(record)
+        else:
             self._dropped()
 
 
 class _Writer(QueueListener):
     """Writes what waits in one piece, time and again."""
 
-    def __init__(self, lines: "queue.Queue[Any]", descriptor: int, formatter: logging.Formatter) -> None:
+    def __init__(self, lines: "queue.SimpleQueue[Any]", descriptor: int, formatter: logging.Formatter) -> None:
         super().__init__(lines)
         self._lines = lines
         self._descriptor = descriptor
@@ -141,10 +143,9 @@ class _Writer(QueueListener):
 
     def stop(self) -> None:
         """Write what waits, as far as somebody reads it."""
-        with suppress(queue.Full):
-            self._lines.put(END, timeout=LAST_WORDS_SECONDS)
-            if self._thread:
-                self._thread.join(LAST_WORDS_SECONDS)
+        self._lines.put(END)
+        if self._thread:
+            self._thread.join(LAST_WORDS_SECONDS)
 
 
 @contextmanager
@@ -152,7 +153,7 @@ def logging_to(
     descriptor: int, *, form: Literal["text", "json"], level: str, dropped: Callable[[], None]
 ) -> Iterator[None]:
     """What is logged meanwhile, at `level` and above, is written there; `dropped` is called for a line that is not."""
-    lines: queue.Queue[Any] = queue.Queue(MOST_LINES)
+    lines: queue.SimpleQueue[Any] = queue.SimpleQueue()
     writer = _Writer(lines, descriptor, JsonLines() if form == "json" else logging.Formatter(TEXT))
     root, handler = logging.getLogger(), _Dropping(lines, dropped)
     root.setLevel(level.upper())
