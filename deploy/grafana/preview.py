@@ -194,7 +194,7 @@ def draw_table(axes: Any, panel: dict[str, Any], source: Source) -> None:
         + [shown(row[column], units.get(column, "short")) if column in row else "" for column in columns]
         for key, row in sorted(rows.items())
     ]
-    fits = int((panel["gridPos"]["h"] - 2) * LINE / 0.12)
+    fits = int((panel["gridPos"]["h"] - 2) * LINE / 0.12) - 2
     drawn = axes.table(
         cellText=cells[:fits], colLabels=[*names, *columns], loc="upper center", cellLoc="left", edges="horizontal"
     )

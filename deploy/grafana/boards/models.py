@@ -16,6 +16,7 @@ def board() -> Dashboard:
                 "Models",
                 "Loaded models with version and task, and on how many servers.",
                 Query(f"count by (model, version, task) (odeserve_model_info{{{OF_MODEL}}})", column="servers"),
+                rows=6,
                 width=12,
             )
         )
@@ -24,6 +25,7 @@ def board() -> Dashboard:
                 "Builds",
                 "Version, commit and backend of the servers that run.",
                 Query("count by (version, commit, backend) (odeserve_build_info)", column="servers"),
+                rows=6,
                 width=12,
             )
         )

@@ -38,8 +38,9 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
-OF_MODEL = 'model=~"$model"'
-OF_BOTH = 'model=~"$model", tol_class=~"$tol_class"'
+# "All" matches everything, and so would choose requests that came to no model and to no solve.
+OF_MODEL = 'model=~"$model", model!="none"'
+OF_BOTH = 'model=~"$model", tol_class=~"$tol_class", tol_class!="none"'
 WINDOW = "[$__rate_interval]"
 
 

@@ -4,6 +4,8 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
 from boards.parts import OF_BOTH, OF_MODEL, WINDOW, Query, dashboard, heat, number, over_time, quantile
 
+# At the time of the scrape: from now it would be the age of the scrape.
+HEARTBEAT_AGE = "timestamp(odeserve_engine_heartbeat_timestamp_seconds) - odeserve_engine_heartbeat_timestamp_seconds"
 STEPS = "odeserve_solver_steps_total"
 ISSUED = f"rate(odeserve_function_evaluations_total{{{OF_MODEL}}}{WINDOW})"
 USEFUL = f"rate(odeserve_function_evaluations_useful_total{{{OF_MODEL}}}{WINDOW})"
@@ -49,9 +51,9 @@ def board() -> Dashboard:
         .with_panel(
             number(
                 "Oldest heartbeat",
-                "Seconds since the slowest shard last turned. Above 10 it counts as hung.",
+                "Seconds since the slowest shard had last turned when it was asked. Above 10 it counts as hung.",
                 "s",
-                Query("max(time() - odeserve_engine_heartbeat_timestamp_seconds)"),
+                Query(f"max({HEARTBEAT_AGE})"),
                 width=6,
                 steps=((None, "green"), (7, "orange"), (10, "red")),
             )
@@ -127,9 +129,9 @@ def board() -> Dashboard:
         .with_panel(
             over_time(
                 "Heartbeats",
-                "Seconds since each shard last turned. An idle one turns every second.",
+                "Seconds since each shard had last turned when it was asked. An idle one turns every second.",
                 "s",
-                Query("time() - odeserve_engine_heartbeat_timestamp_seconds", "{{instance}} shard {{shard}}"),
+                Query(HEARTBEAT_AGE, "{{instance}} shard {{shard}}"),
                 width=24,
             )
         )

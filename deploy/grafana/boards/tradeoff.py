@@ -9,6 +9,7 @@ NFE_NOW = (
     f"sum by (model, tol_class) (rate(odeserve_request_nfe_sum{{{OF_BOTH}}}{WINDOW})) "
     f"/ sum by (model, tol_class) (rate(odeserve_request_nfe_count{{{OF_BOTH}}}{WINDOW}))"
 )
+NFE_BY_DECADE = NFE_NOW.replace("model, tol_class", "tol_class")
 ANSWERS = 'program=~"classify|log_density|predict"'
 
 
@@ -60,27 +61,29 @@ def board() -> Dashboard:
         .with_panel(
             bars(
                 "Latency p50",
-                "Median time from the arrival of a request to the end of its answer, over the last minutes.",
+                "Median time from the arrival of a request to the end of its answer, over the last minutes; all chosen "
+                "models together.",
                 "s",
-                Query(f"sort({quantile(0.5, LATENCY, OF_BOTH, 'model, tol_class')})", "{{model}} {{tol_class}}"),
+                Query(f"sort({quantile(0.5, LATENCY, OF_BOTH, 'tol_class')})", "{{tol_class}}"),
             )
         )
         .with_panel(
             bars(
                 "NFE per item",
-                "Mean evaluations of the network per image or point, over the last minutes.",
+                "Mean evaluations of the network per image or point, over the last minutes; all chosen models together.",
                 "short",
-                Query(f"sort({NFE_NOW})", "{{model}} {{tol_class}}"),
+                Query(f"sort({NFE_BY_DECADE})", "{{tol_class}}"),
             )
         )
         .with_panel(
             bars(
                 "Calibrated error",
-                "Error of an answer that 99 % of held-back items stay within: logits of a classifier, nats of others.",
+                "Error of an answer that 99 % of held-back items stay within: logits of a classifier, nats of a "
+                "density. The largest of the chosen models.",
                 "sci",
                 Query(
-                    f"sort_desc(max by (model, tol_class) (odeserve_calibrated_error_p99{{{OF_BOTH}, {ANSWERS}}}))",
-                    "{{model}} {{tol_class}}",
+                    f"sort_desc(max by (tol_class) (odeserve_calibrated_error_p99{{{OF_BOTH}, {ANSWERS}}}))",
+                    "{{tol_class}}",
                 ),
             )
         )
@@ -99,11 +102,7 @@ def board() -> Dashboard:
                 "NFE per item",
                 "Mean evaluations of the network per image or point, by decade; all chosen models together.",
                 "short",
-                Query(
-                    f"sum by (tol_class) (rate(odeserve_request_nfe_sum{{{OF_BOTH}}}{WINDOW})) "
-                    f"/ sum by (tol_class) (rate(odeserve_request_nfe_count{{{OF_BOTH}}}{WINDOW}))",
-                    "{{tol_class}}",
-                ),
+                Query(NFE_BY_DECADE, "{{tol_class}}"),
             )
         )
         .with_panel(
