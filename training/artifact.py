@@ -1,6 +1,5 @@
 """From a training run to an artifact directory the service can load."""
 
-import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,36 +9,14 @@ from node_model.export import DEFAULT_METHODS, export_program, method_specs
 from node_model.manifest import Manifest, PartSpec, ProgramSpec, Provenance, TolLimits, sha256_of, write_manifest
 from node_model.odenet import ODENet
 from node_model.program import Program
-from training.config import BASELINES, RunConfig
+from training.command import command_of
+from training.config import RunConfig
 from training.run_directory import CONFIG, progress_of
 from training.runs import trained_task
 from training.tasks import ClassifyTask
 
 UNCALIBRATED = TolLimits(tightest=1e-6, loosest=1e-1, default=1e-3)
 """Limits until `odetrain calibrate` has measured them."""
-
-COMMON_OPTIONS = (
-    "data",
-    "epochs",
-    "batch_size",
-    "learning_rate",
-    "average",
-    "method",
-    "tol",
-    "last_epochs",
-    "last_method",
-    "last_tol",
-    "seed",
-    "threads",
-    "device",
-)
-"""Settings that every training command has as an option."""
-OWN_OPTIONS = {
-    "odenet": ("channels", "activation", "regularize", "regularize_weight", "augment", "precision", "last_precision"),
-    "baseline": ("channels", "layers", "augment", "precision", "last_precision"),
-    "cnf": ("hidden", "warp", "trace", "objective", "start_from"),
-}
-"""And those of one command."""
 
 
 def export_run(run: Path, name: str, version: str, root: Path, data_dir: Path | None) -> Path:
@@ -108,18 +85,3 @@ def _program_spec(program: Program, directory: Path) -> ProgramSpec:
         methods=method_specs(DEFAULT_METHODS),
         tol=UNCALIBRATED,
     )
-
-
-def command_of(config: RunConfig) -> str:
-    """The command that repeats a run, every option spelt out: a later default must not change what was done."""
-    baseline = config.family in BASELINES
-    words = ["odetrain", *(["baseline"] if baseline else []), config.family]
-    for name in (*COMMON_OPTIONS, *OWN_OPTIONS["baseline" if baseline else config.family]):
-        value, option = getattr(config, name), f"--{name.replace('_', '-')}"
-        if isinstance(value, bool):
-            words += [option] if value else []
-        elif isinstance(value, tuple):
-            words += [option, ",".join(map(str, value))]
-        else:
-            words += [option, str(value)]
-    return shlex.join(words)

@@ -327,19 +327,19 @@ def evaluate(
 
 @app.command()
 def study(
-    runs: Annotated[list[Path], typer.Argument(help="Run directories, for instance runs/odenet-mnist.")],
+    directories: Annotated[list[Path], typer.Argument(help="Of runs, as runs/odenet-mnist, or of artifacts.")],
     brief: Annotated[bool, typer.Option("--brief", help="A classifier at tol 1e-3 and as served only.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Measure finished runs on their test sets and write a record of each into docs/runs/.
+    """Measure what was trained on its test set and write a record of each into docs/runs/.
 
     Example: odetrain study runs/odenet-mnist
     """
     from training.studies import study as measure
 
     with _one_line_errors():
-        for run in runs:
-            typer.echo(f"{measure(run, data_dir, brief=brief)}: written")
+        for directory in directories:
+            typer.echo(f"{measure(directory, data_dir, brief=brief)}: written")
     typer.echo("next: odetrain report")
 
 

@@ -28,7 +28,8 @@ class KeptBytes:
             storage = tensor.untyped_storage()
             if storage.data_ptr() not in self._own:
                 self._kept[storage.data_ptr()] = storage
-            return tensor
+            # Detached, because an operator that keeps its own output would otherwise keep itself, and never be freed.
+            return tensor.detach()
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             yield

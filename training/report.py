@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from training.records import read_records
-from training.report_classifier import euler_steps, figure_three, memory, regularisers, table_one
+from training.report_classifier import euler_steps, figure_three, memory, precision, regularisers, served, table_one
 from training.report_density import protein, toys
 
 Record = dict[str, Any]
@@ -18,7 +18,7 @@ run each; intervals are 95 % (Wilson), of the test set's size alone. Recipe and 
 training images; the test set was scored once per run.
 """
 
-SECTIONS = (table_one, memory, figure_three, euler_steps, regularisers, toys, protein)
+SECTIONS = (table_one, memory, figure_three, euler_steps, regularisers, served, precision, toys, protein)
 
 
 def write_report(records: Path, page: Path) -> None:

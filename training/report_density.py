@@ -110,11 +110,11 @@ def _draw_densities(runs: dict[str, dict[str, Record]], labels: list[str], path:
             truth = _truth(toy)
             for axis, label in zip(row, ["data", *labels], strict=True):
                 axis.set_axis_off()
-                axis.set_title(label if axis in axes[0] else "", fontsize=8)
+                axis.set_title(label, fontsize=8)
                 grid = truth if label == "data" else found[label]["grid"]["density"] if label in found else None
                 if grid is not None:
                     axis.imshow(grid, origin="lower", vmin=0, vmax=float(np.quantile(truth, 0.995)), cmap="magma")
-            row[0].set_title(toy if axes[0] is not row else f"{toy}: data", fontsize=8)
+            row[0].set_title(f"{toy}: data", fontsize=8)
 
 
 def _truth(toy: str) -> Any:

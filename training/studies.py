@@ -1,25 +1,31 @@
-"""odetrain study: a finished run measured, and its record written."""
+"""odetrain study: what was trained, measured, and its record written."""
 
 from pathlib import Path
 
-from training.artifact import command_of
-from training.config import CLASSIFIERS, RunConfig
+from training.command import command_of
 from training.records import write_record
-from training.run_directory import CONFIG
 from training.study_classifier import study_classifier
-from training.study_density import study_density
+from training.study_density import standardised, study_density
+from training.tasks import ClassifyTask
+from training.trained import read_trained
 
 
-def study(run: Path, data_dir: Path | None, *, brief: bool = False) -> Path:
-    """Measure the last saved weights of a run on its test set and write docs/runs/<run>.json; the file.
+def study(directory: Path, data_dir: Path | None, *, brief: bool = False) -> Path:
+    """Measure a run's last saved weights, or an artifact's, on the test set and write docs/runs/<name>.json; the file.
 
     `brief` leaves a classifier's Figure 3 out.
 
-    Errors: FileNotFoundError when the run saved nothing.
+    Errors: those of read_trained.
     """
-    config = RunConfig.read(run / CONFIG)
-    if config.family in CLASSIFIERS:
-        metrics = study_classifier(run, data_dir, brief=brief)
+    found = read_trained(directory, data_dir)
+    if isinstance(found.task, ClassifyTask):
+        history, metrics = found.history, study_classifier(found.task, brief=brief)
     else:
-        metrics = study_density(run, data_dir)
-    return write_record(run.name, command=command_of(config), seed=config.seed, metrics=metrics)
+        history = [standardised(epoch, found.task.data.std) for epoch in found.history]
+        metrics = study_density(found.task)
+    return write_record(
+        found.name,
+        command=command_of(found.config),
+        seed=found.config.seed,
+        metrics={**metrics, "history": history},
+    )

@@ -6,7 +6,6 @@ Solves are joint, as in training and in the paper, but for `serving`, where each
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,9 +21,7 @@ from training.config import RunConfig
 from training.data import ImageSet
 from training.evaluate import wilson_interval
 from training.kept import KeptBytes
-from training.records import history, rounded
-from training.run_directory import CONFIG, LOG
-from training.runs import trained_task
+from training.records import rounded
 from training.solves import Counted, EvaluationCount
 from training.tasks import ClassifyTask
 
@@ -38,17 +35,9 @@ BATCH, REPEATS = 128, 3
 TIMES = torch.tensor([0.0, 1.0], dtype=torch.float64)
 
 
-def study_classifier(
-    run: Path, data_dir: Path | None, ladder: tuple[float, ...] = LADDER, *, brief: bool = False
-) -> dict[str, Any]:
-    """Every figure of a run, for its record; `brief`: of Figure 3 only Table 1's tolerance, and no Euler steps.
-
-    Errors: FileNotFoundError when the run saved nothing; ValueError for a run that is no classifier's.
-    """
-    config = RunConfig.read(run / CONFIG)
-    task = trained_task(run, data_dir)
-    if not isinstance(task, ClassifyTask):
-        raise ValueError(f"{run}: a {config.family} is no classifier")
+def study_classifier(task: ClassifyTask, ladder: tuple[float, ...] = LADDER, *, brief: bool = False) -> dict[str, Any]:
+    """Every figure of trained weights, for a record; `brief`: of Figure 3 only Table 1's tolerance, no Euler steps."""
+    config = task.config
     metrics: dict[str, Any] = {
         "family": config.family,
         "data": config.data,
@@ -58,8 +47,8 @@ def study_classifier(
         "regularize": config.regularize,
         "regularize_weight": config.regularize_weight,
         "activation": config.activation,
+        "precision": [config.precision_at(0), config.precision_at(config.epochs - 1)],
         "parameters": sum(p.numel() for p in task.model.parameters()),
-        "history": history(run / LOG),
     }
     if isinstance(task.model, ODENet):
         return metrics | _Solved(task.model, task.data, config).measure(

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from node_model.adjoint import odeint
-from training.config import RunConfig
 from training.data import generator
 from training.planar import PlanarFlow
-from training.records import history, rounded
-from training.run_directory import CONFIG, LOG
-from training.runs import trained_task
+from training.records import rounded
 from training.solves import Counted, EvaluationCount
 from training.tasks import DensityTask
 from training.toy_densities import TOY_DENSITIES
@@ -26,22 +22,15 @@ GRID_SIDE = 64
 PATH_POINTS, PATH_TIMES = 600, (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def study_density(run: Path, data_dir: Path | None) -> dict[str, Any]:
-    """Every figure of a run, for its record; densities in nats of the input's units, and in standardised ones.
-
-    Errors: FileNotFoundError when the run saved nothing; ValueError for a run that is no density's.
-    """
-    config = RunConfig.read(run / CONFIG)
-    task = trained_task(run, data_dir)
-    if not isinstance(task, DensityTask):
-        raise ValueError(f"{run}: a {config.family} is no density")
+def study_density(task: DensityTask) -> dict[str, Any]:
+    """Every figure of trained weights, for their record; densities in nats of the input's and of standardised units."""
+    config = task.config
     solved = _Solved(task)
     metrics: dict[str, Any] = {
         "family": config.family,
         "data": config.data,
         "epochs": config.epochs,
         "parameters": sum(p.numel() for p in task.model.parameters()),
-        "history": [standardised(epoch, task.data.std) for epoch in history(run / LOG)],
         "test": solved.test(),
     }
     if config.family == "planar":

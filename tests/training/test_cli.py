@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from training import cli
-from training.artifact import COMMON_OPTIONS, OWN_OPTIONS, command_of
+from training.command import COMMON_OPTIONS, OWN_OPTIONS, command_of, config_of
 from training.config import BASELINES, REGULARISERS, RunConfig
 from training.evaluate import Scores
 
@@ -79,6 +79,18 @@ def test_the_recorded_command_is_that_of_the_run(config):
         patch.setattr(cli, "_run", lambda config, *_: asked.append(config))
         cli.app(words, standalone_mode=False)
     assert asked == [config]
+
+
+@given(configs)
+def test_a_recorded_command_is_read_back_as_the_run(config):
+    assert config_of(command_of(config)) == config
+
+
+def test_a_command_of_an_earlier_version_had_the_defaults_of_what_it_does_not_name():
+    assert config_of("odetrain cnf --data two-moons --warp") == RunConfig(family="cnf", data="two-moons", warp=True)
+    for wrong, message in (("rm -rf /", "a command of odetrain"), ("odetrain cnf --no-such 1", "--no-such: is no")):
+        with pytest.raises(ValueError, match=message):
+            config_of(wrong)
 
 
 @pytest.mark.parametrize("command", OWN_OPTIONS)

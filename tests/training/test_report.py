@@ -2,14 +2,13 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from training import cli
 from training.report import write_report
-from training.study_classifier import LADDER, study_classifier
+from training.study_classifier import LADDER
 
 SMALL = "--epochs 1 --batch-size 64 --threads 1 --data"
 
@@ -30,14 +29,16 @@ def page(tmp_path_factory):
         for name, words in (
             ("odenet-mnist-plain", f"odenet {SMALL} digits --channels 8"),
             ("mlp-mnist", f"baseline mlp {SMALL} digits"),
+            ("odenet-fashion", f"odenet {SMALL} digits --channels 8 --seed 1"),
+            ("precision-bfloat16", f"odenet {SMALL} digits --channels 8 --precision bfloat16"),
             ("compare-kinetic", f"odenet {SMALL} digits --channels 8 --regularize kinetic"),
             ("cnf-pinwheel", "cnf --data pinwheel --epochs 1 --batch-size 5000 --hidden 16,16 --threads 1"),
             ("planar-pinwheel", "baseline planar --data pinwheel --epochs 1 --batch-size 5000 --layers 2 --threads 1"),
         ):
             odetrain(f"{words} --name {name}")
-        brief, whole = root / "runs" / "compare-kinetic", sorted((root / "runs").iterdir())
-        odetrain(f"study --brief {brief}")
-        said = odetrain("study " + " ".join(str(path) for path in whole if path != brief))
+        brief = [root / "runs" / name for name in ("compare-kinetic", "odenet-fashion", "precision-bfloat16")]
+        odetrain("study --brief " + " ".join(map(str, brief)))
+        said = odetrain("study " + " ".join(str(path) for path in (root / "runs").iterdir() if path not in brief))
         assert "next: odetrain report" in said
         for path in (root / "docs" / "runs").glob("*.json"):
             record = json.loads(path.read_text())
@@ -54,10 +55,10 @@ def records(page):
 
 def test_every_section_is_there_and_its_figures_are_those_of_the_records(page):
     text, known = page.read_text(), records(page)
-    for heading in ("Table 1", "Memory", "Figure 3", "Euler", "for serving", "planar", "Records"):
+    for heading in ("Table 1", "Memory", "Figure 3", "Euler", "for serving", "ships", "bfloat16", "planar", "Records"):
         assert heading in text
     error = known["mlp-mnist"]["test"]["error"]
-    assert re.search(rf"\| mlp-mnist \| 1-layer MLP \| {100 * error:.2f} %", text)
+    assert re.search(rf"\| mlp-mnist \| 1-layer MLP \| 1 \| {100 * error:.2f} %", text)
     flow = known["cnf-pinwheel"]
     assert f"{-flow['test']['log_density']:.3f} (+{-flow['test']['log_density'] - flow['entropy']:.3f})" in text
     assert "odetrain baseline mlp --data digits --epochs 1" in text
@@ -108,6 +109,17 @@ def test_a_record_that_is_none_is_named(tmp_path):
         write_report(tmp_path / "empty", tmp_path / "paper.md")
 
 
-def test_a_study_of_a_density_is_no_classifiers(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        study_classifier(Path(tmp_path), None)
+def test_an_artifact_is_studied_as_the_run_that_it_was_exported_from(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    odetrain(f"export {page.parent.parent / 'runs' / 'cnf-pinwheel'} --name pinwheel --out artifacts")
+    odetrain("study artifacts/pinwheel/1")
+    record = json.loads((tmp_path / "docs" / "runs" / "pinwheel.json").read_text())
+    of_run = json.loads((page.parent / "runs" / "cnf-pinwheel.json").read_text())
+    assert record["command"] == of_run["command"]
+    assert record["metrics"] == of_run["metrics"] | {"history": []}
+
+
+def test_a_directory_that_holds_neither_run_nor_artifact_is_named(tmp_path):
+    result = CliRunner().invoke(cli.app, ["study", str(tmp_path / "nothing")])
+    assert result.exit_code == 1
+    assert "nothing/config.json" in str(result.exception)
