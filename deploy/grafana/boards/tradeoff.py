@@ -70,7 +70,7 @@ def board() -> Dashboard:
         .with_panel(
             bars(
                 "NFE per item",
-                "Mean evaluations of the network per image or point, over the last minutes; all chosen models together.",
+                "Mean evaluations of the network per image or point, lately; all chosen models together.",
                 "short",
                 Query(f"sort({NFE_BY_DECADE})", "{{tol_class}}"),
             )
