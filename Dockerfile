@@ -25,7 +25,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     && python -m pip --python /opt/odeserve install --quiet --constraint constraints.txt '.[train]'
 RUN useradd --uid 10001 --create-home --home-dir /training odetrain
 WORKDIR /training
-ENV PATH=/opt/odeserve/bin:$PATH PYTHONUNBUFFERED=1 MPLCONFIGDIR=/tmp
+ENV PATH=/opt/odeserve/bin:$PATH PYTHONUNBUFFERED=1 MPLCONFIGDIR=/tmp ORT_DISABLE_TELEMETRY=1
 USER 10001:10001
 # Runs, data and artifacts lie here.
 VOLUME /training
