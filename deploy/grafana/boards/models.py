@@ -62,9 +62,10 @@ def board() -> Dashboard:
         .with_row(Row("Drift: do inputs cost what those of the calibration did?"))
         .with_panel(
             over_time(
-                "NFE beside the calibrated mean",
-                "Mean NFE per item over half an hour, divided by what the calibration table gives for these very "
-                "requests. 1: as calibrated. Below 0.9 the alert OdeserveNfeDrift is due: inputs have become easier.",
+                "Easier? NFE beside the calibrated mean",
+                "Mean NFE per item over half an hour, divided by the mean that the calibration table gives for these "
+                "very requests. Below 90 % the alert OdeserveNfeDrift is due: inputs have become easier. A request "
+                "that was cut short by its budget or deadline is expected to take nothing, so above 100 % says little.",
                 "percentunit",
                 Query(
                     f"{NFE}:mean_rate30m{{{OF_BOTH}}} / {NFE}:calibrated_mean_rate30m{{{OF_BOTH}}}",
@@ -74,10 +75,10 @@ def board() -> Dashboard:
         )
         .with_panel(
             over_time(
-                "NFE beside the calibrated p99",
+                "Harder? NFE beside the calibrated p99",
                 "Mean NFE per item over half an hour, divided by the 99th percentile that the calibration table gives "
-                "for these very requests. Above 1.1 the alert OdeserveNfeDrift is due: inputs have become harder, and "
-                "calibrated errors may not hold for them.",
+                "for these very requests. Above 110 % the alert OdeserveNfeDrift is due: inputs have become harder, "
+                "and calibrated errors may not hold for them.",
                 "percentunit",
                 Query(
                     f"{NFE}:mean_rate30m{{{OF_BOTH}}} / {NFE}:calibrated_p99_rate30m{{{OF_BOTH}}}",
