@@ -96,10 +96,15 @@ class TolLimits(_Strict):
         return self
 
 
+NFE_BETWEEN = (0.0, 0.25, 0.5, 0.75)
+"""Where NFE is measured between two rows: from the looser one (0) to the tighter (1), in the logarithm of tol."""
+
+
 class CalibrationRow(_Strict):
     """One cell of the table: a method at a tolerance, measured on the exported graph.
 
-    Errors are in the unit of the table; a cell that was not measured has only `skipped`, the reason.
+    Errors are in the unit of the table; a cell that was not measured has only `skipped`, the reason. `nfe_between` is
+    mean NFE at the tolerances of NFE_BETWEEN, between the next looser row and this one, with this row's first dt.
     """
 
     method: Name
@@ -108,6 +113,9 @@ class CalibrationRow(_Strict):
     nfe_mean: float | None = None
     nfe_p50: float | None = None
     nfe_p99: float | None = None
+    nfe_between: tuple[float, ...] | None = Field(
+        default=None, min_length=len(NFE_BETWEEN), max_length=len(NFE_BETWEEN)
+    )
     error_rms: float | None = None
     error_p99: float | None = None
     margin_error_p99: float | None = None

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import cache, partial
 from typing import Protocol
 
 from fastapi import FastAPI
@@ -14,11 +15,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from service.api import about, routes
+from service.api import about, docs_page, routes
 from service.api.context import Context, record_of
+from service.api.cross_origin import cross_origin
 from service.api.errors import ApiError, Code, error_response
+from service.api.gzip import GzipBodies
+from service.api.keys import KeyGuard
 from service.api.middleware import BodyLimits, DirectRoutes, RequestContext
+from service.api.openapi import describe
+from service.api.prefix import UnderPrefix
 from service.api.routes import PROGRAMS, SOLVE_CODES, prepare_bodies
+from service.build import build_version
 from service.logs import log_request
 from service.metrics import Metrics
 from service.models import Models, load_models
@@ -27,7 +34,8 @@ from service.settings import Settings
 
 log = logging.getLogger("odeserve")
 
-ROUTES = [route for router in (routes.router, about.router) for route in router.routes if isinstance(route, APIRoute)]
+ROUTERS = (routes.router, about.router, docs_page.router)
+ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 DESCRIPTION = "Neural ordinary differential equations, with the solver's tolerance as a request parameter."
 
 
@@ -61,15 +69,19 @@ def create_app(settings: Settings, spans: Spans | None = None) -> FastAPI:
 
     app = FastAPI(
         title="odeserve",
+        version=build_version(),
         description=DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
+        # docs_page has its own, with nothing from elsewhere.
+        openapi_url=None,
         # FastAPI would look at the environment for its own instrumentation at each request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.context = context
     # The routes themselves, because including the routers would wrap each request once more.
     app.router.routes.extend(ROUTES)
+    app.openapi = cache(partial(describe, app, settings))  # type: ignore[method-assign]
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
 
@@ -81,12 +93,18 @@ def create_app(settings: Settings, spans: Spans | None = None) -> FastAPI:
         log_request(record, seconds)
 
     def around(inner: ASGIApp) -> ASGIApp:
+        inner = GzipBodies(inner, settings.max_body_bytes)
+        if settings.api_keys:
+            inner = KeyGuard(inner, (key.get_secret_value() for key in settings.api_keys), _failed)
         return RequestContext(
             BodyLimits(inner, settings.max_body_bytes, settings.body_seconds), count, traced=spans is not None
         )
 
     app.add_middleware(around)
-    app.middleware_stack = DirectRoutes(app.build_middleware_stack(), ROUTES, around, _failed)
+    stack: ASGIApp = DirectRoutes(app.build_middleware_stack(), ROUTES, around, _failed)
+    if settings.cors_origins:
+        stack = cross_origin(stack, settings.cors_origins)
+    app.middleware_stack = UnderPrefix(stack, settings.root_path) if settings.root_path else stack
     return app
 
 
@@ -98,16 +116,17 @@ async def _load(context: Context, paths: Iterable[str]) -> Models:
         context.metrics.model_loaded(model.name, model.manifest.version, model.manifest.task, sorted(methods))
         for name, program in model.programs.items():
             context.metrics.calibration_loaded(model.name, name, program)
-    _expect_requests(context.metrics, models, paths)
+    _expect_requests(context, models, paths)
     prepare_bodies(models, context.settings.max_items)
     context.loaded = models
     return models
 
 
-def _expect_requests(metrics: Metrics, models: Models, paths: Iterable[str]) -> None:
+def _expect_requests(context: Context, models: Models, paths: Iterable[str]) -> None:
     """Make the counters of every route with what its requests can come to, before and after their model is known."""
-    everywhere = [Code.INVALID_INPUT, Code.NOT_READY, Code.METHOD_NOT_ALLOWED, Code.INTERNAL]
-    metrics.expect("none", ["none"], [Code.NOT_FOUND, Code.METHOD_NOT_ALLOWED])
+    metrics, guarded = context.metrics, [Code.UNAUTHORIZED] if context.settings.api_keys else []
+    everywhere = [Code.INVALID_INPUT, Code.NOT_READY, Code.METHOD_NOT_ALLOWED, Code.INTERNAL, *guarded]
+    metrics.expect("none", ["none"], [Code.NOT_FOUND, Code.METHOD_NOT_ALLOWED, *guarded])
     for path in paths:
         metrics.expect(path, ["none"], [*everywhere, "cancelled"])
         if path in PROGRAMS:

@@ -25,10 +25,11 @@ def serve(
     from node_model.errors import ArtifactError
     from service.serve import ServeError, serve_until_stopped
     from service.settings import SettingsError, read_settings
+    from service.tls import TlsError
 
     try:
         serve_until_stopped(read_settings(), host, port, announce=typer.echo)
-    except (SettingsError, ArtifactError, ServeError) as error:
+    except (SettingsError, ArtifactError, ServeError, TlsError) as error:
         _fail(error)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

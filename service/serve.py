@@ -15,10 +15,12 @@ from fastapi import FastAPI
 
 from service.api.context import Context
 from service.app import Spans, create_app
+from service.connections import guarded, most_connections
 from service.engine.request import End
 from service.logs import logging_to
 from service.models import Models
 from service.settings import OTLP_VARIABLES, Settings, traces_wanted
+from service.tls import tls_context
 
 log = logging.getLogger("odeserve")
 
@@ -36,19 +38,24 @@ class ServeError(RuntimeError):
 def serve_until_stopped(settings: Settings, host: str, port: int, announce: Callable[[str], None]) -> None:
     """Listen, load the models, announce the address once they are ready, and answer until a signal.
 
-    Errors: ServeError when the address cannot be had; ArtifactError or SettingsError when a model cannot be loaded.
+    Errors: ServeError when the address cannot be had; TlsError; ArtifactError or SettingsError when a model cannot be
+    loaded.
     """
-    for chatty in ("uvicorn.error", "asyncio"):
-        logging.getLogger(chatty).setLevel(
-            max(logging.WARNING, logging.getLevelNamesMapping()[settings.log_level.upper()])
-        )
+    least = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    # uvicorn warns of everything that is sent to it and is not HTTP.
+    for chatty, wanted in (("uvicorn.error", logging.ERROR), ("asyncio", logging.WARNING)):
+        logging.getLogger(chatty).setLevel(max(wanted, least))
+    tls = tls_context(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
     listener = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
-    url = f"http://{shown}:{listener.getsockname()[1]}"
+    url = f"{'https' if tls else 'http'}://{shown}:{listener.getsockname()[1]}{settings.root_path}"
     app = create_app(settings, _spans() if traces_wanted() else None)
     context: Context = app.state.context
     config = uvicorn.Config(
         app,
+        http=guarded(settings.body_seconds, most_connections()),
+        ws="none",
+        ssl_context_factory=(lambda *_: tls) if tls else None,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -4,21 +4,28 @@ import asyncio
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from service.api.context import context_of, record_of
 from service.api.errors import ApiError, Code, documented
 from service.api.parameters import Parameters
 from service.api.responses import json_response
 from service.api.routes import PROGRAMS, HandlerRoute
-from service.api.schemas import ModelList, Tradeoff
+from service.api.schemas import Liveness, ModelDescription, ModelList, Readiness, Tradeoff
 from service.api.tradeoff import tradeoff_rows
 from service.metrics import CONTENT_TYPE
 from service.models import LoadedModel, UnknownModelError
 
 router = APIRouter(route_class=HandlerRoute)
 
-NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+NAME = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "description": "`name` (its highest version) or `name@version`",
+    "schema": {"type": "string", "minLength": 1},
+    "example": "odenet-mnist",
+}
 
 
 @router.get("/models", response_model=ModelList, responses=documented(Code.INVALID_INPUT, Code.NOT_READY))
@@ -45,6 +52,7 @@ async def list_models(request: Request) -> Response:
 @router.get(
     "/models/{name}",
     openapi_extra={"parameters": [NAME]},
+    response_model=ModelDescription,
     responses=documented(Code.UNKNOWN_MODEL, Code.INVALID_INPUT, Code.NOT_READY),
 )
 async def show_model(request: Request) -> Response:
@@ -90,7 +98,7 @@ def _model(request: Request) -> LoadedModel:
     return model
 
 
-@router.get("/health/live", responses=documented(Code.NOT_READY))
+@router.get("/health/live", response_model=Liveness, responses=documented(Code.NOT_READY))
 async def live(request: Request) -> Response:
     """200 while every shard of the engine turns; 503 when one has hung for 10 s."""
     if not context_of(request).runner.alive:
@@ -98,14 +106,14 @@ async def live(request: Request) -> Response:
     return json_response({"status": "live"})
 
 
-@router.get("/health/ready", responses=documented(Code.NOT_READY))
+@router.get("/health/ready", response_model=Readiness, responses=documented(Code.NOT_READY))
 async def ready(request: Request) -> Response:
     """200 once every model is loaded, checked, warmed and timed, until the server begins to stop."""
     models = context_of(request).models
     return json_response({"status": "ready", "models": [f"{m.name}@{m.manifest.version}" for m in models]})
 
 
-@router.get("/metrics")
+@router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Prometheus exposition."""
     context = context_of(request)

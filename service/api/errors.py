@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from service.api.examples import error_example
 from service.api.responses import json_response
 from service.api.schemas import ErrorAnswer
 
@@ -20,6 +21,7 @@ class Code(StrEnum):
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    UNAUTHORIZED = "unauthorized"
     BODY_TIMEOUT = "body_timeout"
     QUEUE_FULL = "queue_full"
     NOT_READY = "not_ready"
@@ -38,6 +40,7 @@ TABLE: dict[Code, tuple[int, str]] = {
     Code.NOT_FOUND: (404, "no such path"),
     Code.METHOD_NOT_ALLOWED: (405, "the path does not take this method; Allow names those it takes"),
     Code.UNSUPPORTED_MEDIA_TYPE: (415, "the body is not application/json"),
+    Code.UNAUTHORIZED: (401, "the server has API keys, and none of them was sent"),
     Code.BODY_TIMEOUT: (408, "the body did not arrive in time"),
     Code.QUEUE_FULL: (429, "more work is waiting than may; Retry-After says when there is room again"),
     Code.NOT_READY: (503, "the server is starting or stopping; Retry-After says when to ask again"),
@@ -69,6 +72,11 @@ def invalid(field: str, message: str, **details: Any) -> ApiError:
     return ApiError(Code.INVALID_INPUT, f"{field}: {message}", {"field": field, **details})
 
 
+def body_too_large(most_bytes: int, what: str = "the body") -> ApiError:
+    """413: more than the setting allows. Units: bytes."""
+    return ApiError(Code.TOO_LARGE, f"{what} is above {most_bytes / 2**20:g} MiB", {"limit_bytes": most_bytes})
+
+
 def error_response(error: ApiError) -> Response:
     """The error body that every route gives."""
     body = {"error": {"code": error.code.value, "message": error.message, "details": error.details}}
@@ -78,7 +86,16 @@ def error_response(error: ApiError) -> Response:
 def documented(*codes: Code) -> dict[int | str, dict[str, Any]]:
     """`responses` of a route for OpenAPI: one entry per status, from the table."""
     texts: dict[int | str, list[str]] = {}
+    examples: dict[int | str, dict[str, Any]] = {}
     for code in codes:
         status, meaning = TABLE[code]
         texts.setdefault(status, []).append(f"`{code.value}`: {meaning}")
-    return {status: {"description": "; ".join(lines), "model": ErrorAnswer} for status, lines in texts.items()}
+        examples.setdefault(status, {})[code.value] = {"summary": meaning, "value": error_example(code.value, meaning)}
+    return {
+        status: {
+            "description": "; ".join(lines),
+            "model": ErrorAnswer,
+            "content": {"application/json": {"examples": examples[status]}},
+        }
+        for status, lines in texts.items()
+    }

@@ -18,7 +18,8 @@ from service.api import answers
 from service.api.bodies import SampleBody, TensorBody
 from service.api.context import Context, Plan, context_of, record_of
 from service.api.errors import ApiError, Code, documented, invalid
-from service.api.parameters import AUTO, SOLVER, TRACE, Parameters, Probes, documented_parameters
+from service.api.examples import SCHEMAS as EXAMPLES
+from service.api.parameters import AUTO, AUTO_KINDS, SOLVER, TRACE, Parameters, Probes, documented_parameters
 from service.api.responses import Items
 from service.api.schemas import (
     ClassifyAnswer,
@@ -76,14 +77,14 @@ TENSOR_FIELDS = {"/classify": ("image", "images"), "/density": ("point", "points
 """Names of one input and of several in a body."""
 HUTCHINSON = "log_density_hutchinson"
 JSON_TYPE = re.compile(r"\s*application/json\s*(;\s*charset\s*=\s*\"?utf-8\"?\s*)?;?\s*", re.IGNORECASE)
-IDENTITY = re.compile(r"\s*identity\s*", re.IGNORECASE)
 
 
-def _solve_options(body: type[Any], parameters: dict[str, str]) -> dict[str, Any]:
+def _solve_options(body: type[Any], parameters: dict[str, str], kinds: dict[str, Any] | None = None) -> dict[str, Any]:
     """OpenAPI text of a route whose handler reads query and body itself."""
-    content = {"application/json": {"schema": body.model_json_schema()}}
+    schema = body.model_json_schema() | {"examples": [EXAMPLES[body.__name__]]}
+    content = {"application/json": {"schema": schema}}
     return {
-        "parameters": documented_parameters(parameters),
+        "parameters": documented_parameters(parameters, kinds),
         "requestBody": {"required": True, "content": content},
     }
 
@@ -126,7 +127,7 @@ def _plan(request: Request, context: Context, models: Models, known: Mapping[str
     "/classify",
     response_model=ClassifyAnswer,
     responses=documented(*SOLVE_CODES),
-    openapi_extra=_solve_options(ClassifyBody, SOLVER | AUTO),
+    openapi_extra=_solve_options(ClassifyBody, SOLVER | AUTO, AUTO_KINDS),
 )
 async def classify(request: Request) -> Response:
     """Classes of images, with what each cost."""
@@ -196,14 +197,11 @@ async def sample(request: Request) -> Response:
 
 async def _read_body(request: Request) -> bytes:
     """The body of a JSON request. Errors: ApiError 415, 413, 408."""
-    for name, expected, pattern in (
-        ("Content-Type", "application/json", JSON_TYPE),
-        ("Content-Encoding", "identity", IDENTITY),
-    ):
-        given = request.headers.get(name, expected)
-        if not pattern.fullmatch(given):
-            message = f"{name}: expected {expected}, got {given[:80]!r}"
-            raise ApiError(Code.UNSUPPORTED_MEDIA_TYPE, message, {"expected": [expected]})
+    expected = "application/json"
+    given = request.headers.get("Content-Type", expected)
+    if not JSON_TYPE.fullmatch(given):
+        message = f"Content-Type: expected {expected}, got {given[:80]!r}"
+        raise ApiError(Code.UNSUPPORTED_MEDIA_TYPE, message, {"expected": [expected]})
     return await _received(request)
 
 
