@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import cache, partial
+from typing import Protocol
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -18,16 +19,17 @@ from service.api import about, docs_page, routes
 from service.api.context import Context, record_of
 from service.api.cross_origin import cross_origin
 from service.api.errors import ApiError, Code, error_response
+from service.api.expected import expect_requests
 from service.api.gzip import GzipBodies
 from service.api.keys import KeyGuard
 from service.api.middleware import BodyLimits, DirectRoutes, RequestContext
 from service.api.openapi import describe
 from service.api.prefix import UnderPrefix
-from service.api.routes import SOLVING
 from service.api.swap import serve_models
 from service.api.v2 import control
 from service.api.v2 import routes as v2_routes
 from service.build import build_version
+from service.logs import log_request
 from service.metrics import Metrics
 from service.models import Models, load_models
 from service.record import RequestRecord
@@ -40,20 +42,34 @@ ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(r
 DESCRIPTION = "Neural ordinary differential equations, with the solver's tolerance as a request parameter."
 
 
-def create_app(settings: Settings) -> FastAPI:
+class Spans(Protocol):
+    """Who is told of each request that has ended; service.tracing has one for OpenTelemetry."""
+
+    def record(self, record: RequestRecord, seconds: float) -> None:
+        """Note the request's trace id in its record."""
+
+    def close(self) -> None:
+        """There will be no more."""
+
+
+def create_app(settings: Settings, spans: Spans | None = None) -> FastAPI:
     """The server as an ASGI app. `app.state.loading` is the task that loads the models; it holds the error if one
     cannot be loaded, and whoever runs the app then ends the process.
     """
-    context = Context(settings, Metrics(settings.backend))
+    context = Context(settings, Metrics(settings.backend, settings.queue_seconds))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         context.runner.start()
-        app.state.loading = asyncio.create_task(_load(context))
+        app.state.loading = asyncio.create_task(
+            _load(context, [getattr(route, "path", "none") for route in app.router.routes])
+        )
         yield
         app.state.loading.cancel()
         context.loader.shutdown(wait=False)
         await asyncio.to_thread(context.runner.stop)
+        if spans:
+            await asyncio.to_thread(spans.close)
 
     app = FastAPI(
         title="odeserve",
@@ -74,13 +90,19 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _on_http_exception)
 
     def count(record: RequestRecord) -> None:
-        context.metrics.count(record, time.perf_counter() - record.received)
+        seconds = time.perf_counter() - record.received
+        context.metrics.count(record, seconds)
+        if spans:
+            spans.record(record, seconds)
+        log_request(record, seconds)
 
     def around(inner: ASGIApp) -> ASGIApp:
         inner = GzipBodies(inner, settings.max_body_bytes)
         if settings.api_keys:
             inner = KeyGuard(inner, (key.get_secret_value() for key in settings.api_keys), _failed)
-        return RequestContext(BodyLimits(inner, settings.max_body_bytes, settings.body_seconds), count)
+        return RequestContext(
+            BodyLimits(inner, settings.max_body_bytes, settings.body_seconds), count, traced=spans is not None
+        )
 
     app.add_middleware(around)
     stack: ASGIApp = DirectRoutes(app.build_middleware_stack(), ROUTES, around, _failed)
@@ -90,12 +112,10 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-async def _load(context: Context) -> Models:
+async def _load(context: Context, paths: Iterable[str]) -> Models:
     models = await asyncio.get_running_loop().run_in_executor(context.loader, load_models, context.settings)
     serve_models(context, models)
-    for plain in ROUTES:
-        if plain.path not in (*SOLVING, *v2_routes.INFER_PATHS):
-            context.metrics.expect(plain.path, ["none"], ["ok"])
+    expect_requests(context, paths)
     return models
 
 

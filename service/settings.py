@@ -10,6 +10,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "ODESERVE_"
 
+OTLP_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+"""OpenTelemetry's own names for where spans go; the rest of its variables are its SDK's to read."""
+
 Names = Annotated[tuple[str, ...], NoDecode]
 """Comma-separated in the environment."""
 Keys = Annotated[tuple[SecretStr, ...], NoDecode]
@@ -71,7 +74,10 @@ class Settings(BaseSettings):
     )
     tls_cert: Path | None = Field(default=None, description="certificates as PEM, for https; with tls_key")
     tls_key: Path | None = Field(default=None, description="the private key of tls_cert, as PEM")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = Field(default="text", description="of log lines, on standard output")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="info: a line for each request"
+    )
 
     @field_validator("models", "default_models", "api_keys", "cors_origins", mode="before")
     @classmethod
@@ -122,6 +128,11 @@ class Settings(BaseSettings):
     def max_body_bytes(self) -> int:
         """Bytes."""
         return int(self.max_body_mb * 2**20)
+
+
+def traces_wanted() -> bool:
+    """Whether the environment names a collector of spans."""
+    return any(os.environ.get(name) for name in OTLP_VARIABLES)
 
 
 def read_settings() -> Settings:

@@ -26,6 +26,8 @@ WATCH_AFTER = 1.0
 SMALL_BODY = 65536
 """Bytes that may arrive unread without costing the connection."""
 
+TRACE_HEADERS = ("traceparent", "tracestate")
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
@@ -66,9 +68,10 @@ class CancelledWhenLeft:
 class RequestContext:
     """Gives each request an id and a record, turns a fault into a plain 500, and counts the request once."""
 
-    def __init__(self, app: ASGIApp, count: Callable[[RequestRecord], None]) -> None:
+    def __init__(self, app: ASGIApp, count: Callable[[RequestRecord], None], *, traced: bool = False) -> None:
         self._app = app
         self._count = count
+        self._traced = traced
         self._process = uuid.uuid4().hex[:16]
         self._numbers = itertools.count(1)
 
@@ -76,9 +79,12 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        sent_id = Headers(scope=scope).get("x-request-id", "")
+        headers = Headers(scope=scope)
+        sent_id = headers.get("x-request-id", "")
         request_id = sent_id if _REQUEST_ID.fullmatch(sent_id) else f"{self._process}-{next(self._numbers):x}"
         record = RequestRecord(request_id, received=time.perf_counter())
+        if self._traced:
+            record.trace_context = {name: headers[name] for name in TRACE_HEADERS if name in headers}
         scope.setdefault("state", {})["record"] = record
         started = False
 

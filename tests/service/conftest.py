@@ -47,8 +47,8 @@ def wait_ready(client):
 
 
 @contextmanager
-def running_app(settings):
-    app = create_app(settings)
+def running_app(settings, spans=None):
+    app = create_app(settings, spans)
     with TestClient(app, raise_server_exceptions=False) as client:
         wait_ready(client)
         yield client
@@ -94,10 +94,10 @@ def eventually(condition, seconds=30):
 
 
 @contextmanager
-def serving(command=(ODESERVE,), **variables):
+def serving(command=(ODESERVE,), stdout=None, **variables):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    process = subprocess.Popen([*command, "serve", "--port", str(port)], env=environment(**variables))
+    process = subprocess.Popen([*command, "serve", "--port", str(port)], env=environment(**variables), stdout=stdout)
     server = Server(process, f"http://127.0.0.1:{port}")
     try:
         eventually(lambda: server.ready() or process.poll() is not None)

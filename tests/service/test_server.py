@@ -76,6 +76,22 @@ assert "torch" not in sys.modules
     assert done.returncode == 0, done.stderr
 
 
+def test_onnx_runtime_is_not_allowed_to_tell_others_of_its_use():
+    code = """
+import os, sys
+import service.backends
+assert "onnxruntime" not in sys.modules
+assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+import service.backends.onnx
+"""
+    variables = environment()
+    variables.pop("ORT_DISABLE_TELEMETRY", None)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=variables, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_altered_artifact_ends_the_start_with_its_name(models_dir, tmp_path):
     shutil.copytree(models_dir / CLOUD, tmp_path / CLOUD)
     graph = tmp_path / CLOUD / "1" / "onnx" / "log_density" / "start.onnx"
