@@ -7,8 +7,8 @@ import re
 import jsonschema_rs
 import numpy as np
 import pytest
+from apps import running_app
 from artifacts import CLOUD, DECAY, DIGITS, RAW
-from conftest import running_app
 
 from service.api.errors import TABLE, Code
 from service.api.examples import ERRORS, SEVEN
@@ -171,7 +171,7 @@ def slowly(server, route):
     """The code of a body that does not come."""
     from test_server import raw
 
-    head = f"POST {route}?model={MODELS[route]} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50"
+    head = f"POST {route}?model={MODELS[route]} HTTP/1.1\r\nHost: x\r\nContent-Length: 50"
     return json.loads(raw(server, f"{head}\r\nConnection: close", b"{").partition("\r\n\r\n")[2])["error"]["code"]
 
 
