@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 TORCH := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-train install-test serve test format bench clean
+.PHONY: help install install-train install-test serve test test-deploy format bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -47,6 +47,9 @@ test: .venv/.test ## Format check, lint, types, import contracts, tests
 	PYTHONPATH=. $(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist loadfile
 
+test-deploy: .venv/.test ## Build the Dockerfile, run docker-compose.yml and try what comes of it (needs Docker)
+	COMMIT=$$(git rev-parse HEAD 2>/dev/null) $(BIN)/pytest deploy/rehearsal
+
 format: .venv/.test ## Format the code and sort its imports
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -63,6 +66,7 @@ bench: .venv/.test ## Benchmarks against the rivals, into docs/benchmarks/
 	$(BIN)/python -m benchmarks.work_precision
 	$(BIN)/python -m benchmarks.solver_table
 	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks.pictures
 	$(BIN)/python -m benchmarks.serving
 
 clean: ## Remove the environment and caches

@@ -21,8 +21,8 @@ WEIGHTS = "weights.safetensors"
 Model = ODENet | CNF
 
 OWN_FAMILIES: dict[str, Callable[[dict[str, Any]], Any]] = {}
-"""Networks of a user's own: by the `family` of a manifest's architecture, what makes one of the rest of it, a module with
-`programs()`. Empty, because an artifact holds nothing executable: whoever runs such a model in PyTorch enters it here."""
+"""Networks of a user's own: by the `family` of a manifest's architecture, what makes one of the rest of it, a module
+with `programs()`. Empty, because an artifact holds nothing executable: whoever runs one in PyTorch enters it here."""
 
 
 def architecture_of(model: Model) -> dict[str, object]:

@@ -25,10 +25,11 @@ def serve(
     from node_model.errors import ArtifactError
     from service.serve import ServeError, serve_until_stopped
     from service.settings import SettingsError, read_settings
+    from service.tls import TlsError
 
     try:
         serve_until_stopped(read_settings(), host, port, announce=typer.echo)
-    except (SettingsError, ArtifactError, ServeError) as error:
+    except (SettingsError, ArtifactError, ServeError, TlsError) as error:
         _fail(error)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
@@ -60,7 +61,7 @@ def models() -> None:
 
 @app.command()
 def check(directory: Annotated[Path, typer.Argument(help="An artifact, <model>/<version>.")]) -> None:
-    """Check that an artifact is whole and unaltered, loads, and solves with every method."""
+    """Check that an artifact is whole and unaltered, loads, and solves with every method: exit code 0, else 1."""
     from node_model.errors import ArtifactError
     from service.check import check_artifact
 

@@ -14,10 +14,13 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.api.context import Context
-from service.app import create_app
+from service.app import Spans, create_app
+from service.connections import guarded, most_connections
 from service.engine.request import End
+from service.logs import logging_to
 from service.models import Models
-from service.settings import Settings
+from service.settings import OTLP_VARIABLES, Settings, traces_wanted
+from service.tls import tls_context
 
 log = logging.getLogger("odeserve")
 
@@ -25,6 +28,7 @@ SWITCH_SECONDS = 5e-5
 """How long a thread keeps the interpreter while another wants it. A shard needs it for some 100 us between two steps of
 milliseconds; at Python's 5 ms it would wait longer for the event loop than it computes."""
 LOOK_SECONDS = 0.02
+STDOUT = 1
 
 
 class ServeError(RuntimeError):
@@ -34,18 +38,24 @@ class ServeError(RuntimeError):
 def serve_until_stopped(settings: Settings, host: str, port: int, announce: Callable[[str], None]) -> None:
     """Listen, load the models, announce the address once they are ready, and answer until a signal.
 
-    Errors: ServeError when the address cannot be had; ArtifactError or SettingsError when a model cannot be loaded.
+    Errors: ServeError when the address cannot be had; TlsError; ArtifactError or SettingsError when a model cannot be
+    loaded.
     """
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for chatty in ("uvicorn.error", "asyncio"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
+    least = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    # uvicorn warns of everything that is sent to it and is not HTTP.
+    for chatty, wanted in (("uvicorn.error", logging.ERROR), ("asyncio", logging.WARNING)):
+        logging.getLogger(chatty).setLevel(max(wanted, least))
+    tls = tls_context(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
     listener = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
-    url = f"http://{shown}:{listener.getsockname()[1]}"
-    app = create_app(settings)
+    url = f"{'https' if tls else 'http'}://{shown}:{listener.getsockname()[1]}{settings.root_path}"
+    app = create_app(settings, _spans() if traces_wanted() else None)
     context: Context = app.state.context
     config = uvicorn.Config(
         app,
+        http=guarded(settings.body_seconds, most_connections()),
+        ws="none",
+        ssl_context_factory=(lambda *_: tls) if tls else None,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -55,10 +65,13 @@ def serve_until_stopped(settings: Settings, host: str, port: int, announce: Call
         timeout_graceful_shutdown=int(settings.drain_seconds) + 2,
     )
     sys.setswitchinterval(SWITCH_SECONDS)
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(
-            _serve(DrainingServer(config, context), app, listener, lambda models: announce(_welcome(url, models)))
-        )
+    dropped = context.metrics.line_dropped
+    say = announce if settings.log_format == "text" else log.info
+    with (
+        logging_to(STDOUT, form=settings.log_format, level=settings.log_level, dropped=dropped),
+        asyncio.Runner(loop_factory=config.get_loop_factory()) as runner,
+    ):
+        runner.run(_serve(DrainingServer(config, context), app, listener, lambda models: say(_welcome(url, models))))
 
 
 class DrainingServer(uvicorn.Server):
@@ -96,6 +109,15 @@ class DrainingServer(uvicorn.Server):
         while not runner.idle and time.monotonic() < until:
             await asyncio.sleep(LOOK_SECONDS)
         runner.end_all(End.STOPPED)
+
+
+def _spans() -> Spans:
+    """Errors: ServeError without OpenTelemetry."""
+    try:
+        from service.tracing import Spans as ExportedSpans
+    except ImportError as error:
+        raise ServeError(f"{OTLP_VARIABLES[0]}: needs OpenTelemetry: pip install 'odeserve[otel]' ({error})") from error
+    return ExportedSpans.exported()
 
 
 def _listen(host: str, port: int) -> socket.socket:

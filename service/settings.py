@@ -1,16 +1,26 @@
 """Settings of the server. The only reader of the environment."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "ODESERVE_"
 
+OTLP_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+"""OpenTelemetry's own names for where spans go; the rest of its variables are its SDK's to read."""
+
 Names = Annotated[tuple[str, ...], NoDecode]
 """Comma-separated in the environment."""
+Keys = Annotated[tuple[SecretStr, ...], NoDecode]
+"""The same, shown nowhere."""
+SECRET = {"api_keys"}
+
+_KEY = re.compile(r"[!-~]+")
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s]+")
 
 
 class SettingsError(ValueError):
@@ -34,6 +44,9 @@ class Settings(BaseSettings):
     default_models: Names = Field(
         default=("odenet-mnist", "cnf-two-moons"), description="who answers when a request names no model"
     )
+    model_control: Literal["none", "explicit"] = Field(
+        default="none", description="explicit: models are loaded and unloaded by requests under /v2/repository"
+    )
     backend: Literal["onnx", "torch"] = Field(default="onnx", description="exported graphs, or PyTorch's own step")
     device: str = Field(
         default="cpu", pattern=r"cpu|cuda(:\d+)?", description="of the torch backend: cpu, cuda, cuda:1"
@@ -42,19 +55,69 @@ class Settings(BaseSettings):
     lanes: int | None = Field(default=None, ge=1, le=65536, description="rows in one step; measured when not set")
     max_body_mb: float = Field(default=16, gt=0, description="largest request body, MiB")
     max_items: int = Field(default=20_000, ge=1, description="most items (rows of the solver) in a request")
+    max_pixels: int = Field(
+        default=25_000_000, ge=1, description="most pixels of a picture; of all in a request, four times as many"
+    )
     max_nfe: int = Field(default=10_000, ge=1, description="most field evaluations an item may use")
     queue_seconds: float = Field(default=5, gt=0, description="most predicted seconds of work ahead of a request")
     max_seconds: float = Field(default=60, gt=0, description="a request that takes longer ends with 504")
-    body_seconds: float = Field(default=30, gt=0, description="time in which a body must arrive")
+    body_seconds: float = Field(
+        default=30, gt=0, description="time in which a request's head must arrive, and then its body"
+    )
     keep_alive_seconds: int = Field(default=75, ge=0, description="how long an idle connection is kept")
     drain_notice_seconds: float = Field(default=0, ge=0, description="after a signal, still listen and answer 503")
     drain_seconds: float = Field(default=10, ge=0, description="then, for running requests to end")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    api_keys: Keys = Field(default=(), description="who may ask; nobody needs a key when not set")
+    cors_origins: Names = Field(default=(), description="pages of other origins that may ask from a browser; * for all")
+    root_path: str = Field(
+        default="", pattern=r"^(/[A-Za-z0-9._~-]+)*$", description="prefix under which a proxy serves this server"
+    )
+    tls_cert: Path | None = Field(default=None, description="certificates as PEM, for https; with tls_key")
+    tls_key: Path | None = Field(default=None, description="the private key of tls_cert, as PEM")
+    log_format: Literal["text", "json"] = Field(default="text", description="of log lines, on standard output")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="info: a line for each request"
+    )
 
-    @field_validator("models", "default_models", mode="before")
+    @field_validator("models", "default_models", "api_keys", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        words = tuple(word.strip() for word in value.split(",") if word.strip())
+        if value.strip() and not words:
+            raise ValueError("expected something between the commas")
+        return words
+
+    @field_validator("tls_cert", "tls_key", mode="before")
+    @classmethod
+    def _not_set(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("root_path", mode="before")
+    @classmethod
+    def _without_last_slash(cls, value: object) -> object:
+        return value.rstrip("/") if isinstance(value, str) else value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _sendable(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if not all(_KEY.fullmatch(key.get_secret_value()) for key in keys):
+            raise ValueError("expected keys of visible ASCII characters, between commas")
+        return keys
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+            raise ValueError("expected origins such as https://example.org, without a path, or *")
+        return origins
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> "Settings":
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError(f"{PREFIX}TLS_CERT and {PREFIX}TLS_KEY: expected both or none")
+        return self
 
     @property
     def names_defaults(self) -> bool:
@@ -65,6 +128,11 @@ class Settings(BaseSettings):
     def max_body_bytes(self) -> int:
         """Bytes."""
         return int(self.max_body_mb * 2**20)
+
+
+def traces_wanted() -> bool:
+    """Whether the environment names a collector of spans."""
+    return any(os.environ.get(name) for name in OTLP_VARIABLES)
 
 
 def read_settings() -> Settings:
@@ -79,5 +147,14 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        wrong = (f"{PREFIX}{e['loc'][0]}".upper() + f": {e['msg']}, got {e['input']!r}" for e in error.errors())
-        raise SettingsError("; ".join(wrong)) from error
+        # Not as the cause: pydantic's own text quotes what was given.
+        raise SettingsError("; ".join(_wrong(e["loc"], e["msg"], e["input"]) for e in error.errors())) from None
+
+
+def _wrong(location: tuple[int | str, ...], message: str, value: object) -> str:
+    """What is wrong with a setting; a secret is not quoted."""
+    message = message.removeprefix("Value error, ")
+    if not location:
+        return message
+    quoted = "" if location[0] in SECRET else f", got {value!r}"
+    return f"{PREFIX}{location[0]}".upper() + f": {message}{quoted}"

@@ -17,6 +17,7 @@ from rich.progress import Progress
 
 from node_model.checkpoint import Model, load_model
 from node_model.manifest import (
+    NFE_BETWEEN,
     Calibration,
     CalibrationRow,
     Manifest,
@@ -39,7 +40,7 @@ TIGHTEST = {"float32": 1e-6, "float64": 1e-12}
 MAX_CELL_NFE = 5_000
 NFE_EXCESS = 1.3
 """A float32 graph may need this much more than float64; beyond it, rounding feeds the error estimate."""
-LIMIT_ITEMS, FIRST_DT_ITEMS = 128, 500
+LIMIT_ITEMS, FIRST_DT_ITEMS, BETWEEN_ITEMS = 128, 500, 1_000
 FIRST_ACCEPTED = 0.95
 CLOSE = 0.01
 """An answer agrees with the reference within this: nats of a log-density, standard deviations of a sample."""
@@ -65,10 +66,15 @@ class Answers:
     nfe: Array
 
 
-def calibrate(directory: Path, *, items: int, data_dir: Path | None, threads: int, command: str) -> Manifest:
+def calibrate(
+    directory: Path, *, items: int, data_dir: Path | None, threads: int, command: str, between: bool = False
+) -> Manifest:
     """Measure every program of an artifact and rewrite its manifest; the new manifest.
 
-    Errors: ArtifactError for a damaged artifact; ValueError when its data set is not to be found or has changed.
+    `between` keeps the rows there are and measures NFE between them alone, which needs no reference.
+
+    Errors: ArtifactError for a damaged artifact; ValueError when its data set is not to be found or has changed, or
+        when there are no rows to keep.
     """
     manifest, model = load_model(directory)
     torch.set_num_threads(threads)
@@ -77,7 +83,8 @@ def calibrate(directory: Path, *, items: int, data_dir: Path | None, threads: in
         for program in model.programs():
             graphs = GraphProgram(directory, manifest, program.name, threads)
             chosen = calibration_items(manifest, program.name, items, data_dir)
-            programs[program.name] = _Measure(manifest, model, program, graphs, chosen, progress, command).run()
+            measure = _Measure(manifest, model, program, graphs, chosen, progress, command)
+            programs[program.name] = measure.between() if between else measure.run()
     updated = Manifest.model_validate(manifest.model_dump() | {"programs": programs})
     write_manifest(directory, updated)
     return updated
@@ -164,6 +171,35 @@ class _Measure:
                 ),
             }
         )
+
+    def between(self) -> ProgramSpec:
+        """The program's spec with NFE measured anew between the rows of the table that it has."""
+        spec = self._graphs.spec
+        if spec.calibration is None:
+            raise ValueError(f"{self._program.name}: has no table; leave --between out")
+        rows: list[CalibrationRow] = []
+        for row in self._progress.track(spec.calibration.rows, description=f"{self._program.name}: between rows"):
+            looser = rows[-1] if rows and rows[-1].method == row.method else None
+            if looser and row.first_dt:
+                found = self._nfe_between(row.method, looser.tol, row.tol, row.first_dt)
+                row = row.model_copy(update={"nfe_between": found})
+            rows.append(row)
+        first = spec.calibration.command.partition("; ")[0]
+        update = {"rows": tuple(rows), "command": f"{first}; {self._command}"}
+        return spec.model_copy(update={"calibration": spec.calibration.model_copy(update=update)})
+
+    def _nfe_between(self, method: str, looser: float, tol: float, dt: float) -> tuple[float, ...] | None:
+        """Mean NFE at the tolerances of NFE_BETWEEN; None where an item does not reach the end."""
+        some = slice(0, BETWEEN_ITEMS)
+        y0, args = self._y0[some], {name: arg[some] for name, arg in self._items.args.items()}
+        found = []
+        for share in NFE_BETWEEN:
+            at = looser * (tol / looser) ** share
+            solved = self._graphs.solve(y0, args, method=method, tol=at, dt=dt, max_nfe=4 * MAX_CELL_NFE)
+            if (solved.status != Status.OK).any():
+                return None
+            found.append(_round(solved.nfe.mean()))
+        return tuple(found)
 
     @property
     def _unit(self) -> Literal["logit", "nat", "output"]:
@@ -265,6 +301,7 @@ class _Measure:
             nfe_mean=_round(solved.nfe.mean()),
             nfe_p50=_round(np.percentile(solved.nfe, 50)),
             nfe_p99=_round(np.percentile(solved.nfe, 99)),
+            nfe_between=self._nfe_between(method, looser[-1].tol, tol, dt) if looser else None,
             error_rms=_round(np.sqrt(np.mean(np.square(error)))),
             error_p99=_round(np.percentile(error, 99)),
             margin_error_p99=_round(np.percentile(margin_error(values, reference.values), 99))

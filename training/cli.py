@@ -277,6 +277,9 @@ def export(
 def calibrate(
     artifact: Annotated[Path, typer.Argument(help="Artifact directory, for instance checkpoints/odenet-mnist/1.")],
     items: Annotated[int, typer.Option(min=100, help="How many held-back items to measure on.")] = 5_000,
+    between: Annotated[
+        bool, typer.Option("--between", help="Only NFE between the rows there are: minutes, no reference.")
+    ] = False,
     threads: Annotated[int, typer.Option(min=1)] = 2,
     data_dir: DataDir = None,
 ) -> None:
@@ -286,9 +289,9 @@ def calibrate(
     """
     from training.calibrate import calibrate as measure
 
-    command = f"odetrain calibrate {artifact} --items {items}"
+    command = f"odetrain calibrate {artifact} --items {items}{' --between' if between else ''}"
     with _one_line_errors():
-        manifest = measure(artifact, items=items, data_dir=data_dir, threads=threads, command=command)
+        manifest = measure(artifact, items=items, data_dir=data_dir, threads=threads, command=command, between=between)
     for line in calibration_tables(manifest):
         _CONSOLE.print(line)
 

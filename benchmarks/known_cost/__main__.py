@@ -14,14 +14,15 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks.known_cost.answers import (
-    BETWEEN,
     Classifier,
     automatic,
     cheapest_methods,
+    nfe_beside_dopri5,
     predicted_nfe,
     stability,
 )
 from benchmarks.known_cost.load import image_bodies, under_load
+from benchmarks.known_cost.reference import reference_logits
 from benchmarks.known_cost.report import write
 from benchmarks.machine import described, training_paused
 from benchmarks.servers import ROOT, ours, running
@@ -42,26 +43,31 @@ app = typer.Typer(help=__doc__, pretty_exceptions_show_locals=False)
 @app.command()
 def answers(
     items: Annotated[int, typer.Option(help="Test images.")] = 10_000,
-    reference_items: Annotated[int, typer.Option(help="Test images with a float64 reference.")] = 1_000,
+    fewer: Annotated[int, typer.Option(help="Test images with a float64 reference, and between rows.")] = 1_000,
 ) -> None:
     """Evaluations, labels and errors: no clock is looked at."""
     found: dict[str, Any] = {}
     for name in (name for name in DATA if (ROOT / "checkpoints" / name).exists()):
         Console().print(name)
         directory, images = ROOT / "checkpoints" / name / "1", load_images(DATA[name], None).test_images[:items]
-        classifier = Classifier(directory)
+        classifier, some = Classifier(directory), images[:fewer]
+        reference = reference_logits(directory, some)
         found[name] = {
-            "nfe": predicted_nfe(classifier, images, tuple(sorted((*classifier.ladder, *BETWEEN), reverse=True))),
-            "auto": automatic(classifier, images, lambda some, name=name: _auto(name, some)),  # type: ignore[misc]
+            "nfe": predicted_nfe(classifier, images, classifier.ladder),
+            "between": nfe_beside_dopri5(classifier, some, classifier.between),
+            "auto": automatic(classifier, images, lambda asked, name=name: _auto(name, asked)),  # type: ignore[misc]
             "stable": stability(classifier, images),
-            "method": cheapest_methods(classifier, directory, images[:reference_items]),
+            "method": cheapest_methods(classifier, some, reference),
+            "tightest_agrees_with_float64": round(
+                float((classifier.solved(some, classifier.ladder[-1])[0].argmax(1) == reference.argmax(1)).mean()), 5
+            ),
         }
     classifier = Classifier(LOADED)
     strange = {
-        kind: automatic(classifier, images, lambda some: _auto("odenet-mnist", some))
+        kind: automatic(classifier, images, lambda asked: _auto("odenet-mnist", asked))
         for kind, images in _strange().items()
     }
-    _record({"items": items, "reference_items": reference_items, "models": found, "no digits": strange})
+    _record({"items": items, "fewer": fewer, "models": found, "no digits": strange})
 
 
 @app.command()

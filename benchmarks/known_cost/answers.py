@@ -1,5 +1,6 @@
 """Predicted evaluations, tol=auto, stable and method=auto on test images, which calibration never saw."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track
 
-from benchmarks.known_cost.reference import reference_logits
 from service.engine.engine import solve_alone
 from service.engine.program import ServedProgram
 from service.engine.request import Problem
@@ -18,8 +18,8 @@ from training.calibrate import answer_error
 
 Array = npt.NDArray[Any]
 
-BETWEEN = (5e-2, 2e-2, 5e-3, 2e-4)
-"""Tolerances that no row was measured at."""
+SHARES = (0.03, 0.35, 0.65, 0.97)
+"""Where, between two neighbouring rows, tolerances are tried that no row was measured at."""
 CHUNK = 500
 MAX_NFE = 10_000
 
@@ -31,6 +31,11 @@ class Classifier:
         self.program: ServedProgram = load_model(directory, Settings()).programs["classify"]
         limits = self.program.spec.tol
         self.ladder = self.program.cost.ladder(limits.tightest, limits.loosest)
+        self.between = tuple(
+            float(f"{loose * (tight / loose) ** share:.3g}")
+            for loose, tight in itertools.pairwise(self.ladder)
+            for share in SHARES
+        )
         self._known: dict[tuple[int, str, float], tuple[Array, Array]] = {}
         self._asked: list[Array] = []  # keeps the ids in _known from being given to other images
 
@@ -74,6 +79,14 @@ def predicted_nfe(classifier: Classifier, images: Array, tols: tuple[float, ...]
     return rows
 
 
+def nfe_beside_dopri5(classifier: Classifier, images: Array, tols: tuple[float, ...]) -> list[dict[str, Any]]:
+    """The same, and what dopri5 takes."""
+    rows = predicted_nfe(classifier, images, tols)
+    for row in rows:
+        row["nfe_dopri5"] = round(float(classifier.solved(images, row["tol"], "dopri5")[1].mean()), 3)
+    return rows
+
+
 def automatic(classifier: Classifier, images: Array, ask: Callable[[Array], list[dict[str, Any]]]) -> dict[str, Any]:
     """tol=auto beside the loosest and the tightest tolerance; `ask` sends images to a server with tol=auto."""
     loosest, tightest = classifier.ladder[0], classifier.ladder[-1]
@@ -113,9 +126,9 @@ def stability(classifier: Classifier, images: Array) -> list[dict[str, Any]]:
     return rows
 
 
-def cheapest_methods(classifier: Classifier, directory: Path, images: Array) -> list[dict[str, Any]]:
-    """method=auto beside dopri5: evaluations and 99th percentile of the error, against a float64 reference."""
-    reference, rows = reference_logits(directory, images), []
+def cheapest_methods(classifier: Classifier, images: Array, reference: Array) -> list[dict[str, Any]]:
+    """method=auto beside dopri5: evaluations and 99th percentile of the error, against float64 logits."""
+    rows = []
     for tol in classifier.ladder:
         figures = {}
         for method in ("auto", "dopri5"):

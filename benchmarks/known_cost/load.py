@@ -29,8 +29,13 @@ def under_load(bodies: Sequence[bytes], cost: CostTable, seconds: float = 30.0) 
     figures: dict[str, Any] = {"tols": TOLS, "capacity_per_second": round(capacity, 1)}
     with running(ours()) as server:
         ask(server, bodies, 0.7 * capacity, 10, seed=8)
-        figures["predicted_ms"] = predicted(ask(server, bodies, 0.7 * capacity, seconds, seed=1))
-        figures["deadlines"] = deadlines(ask(server, bodies, 0.7 * capacity, seconds, seed=2, query=_drawn_deadline))
+        usual = ask(server, bodies, 0.7 * capacity, seconds, seed=1)
+        figures["predicted_ms"] = predicted(usual)
+        figures["at 70 %"] = overload(usual)
+        arrivals = poisson_arrivals(0.7 * capacity, seconds, TOLS, len(bodies), seed=2)
+        with_deadlines = ask(server, bodies, 0.7 * capacity, seconds, seed=2, query=_drawn_deadline)
+        without = ask(server, bodies, 0.7 * capacity, seconds, seed=2)
+        figures["deadlines"] = deadlines([_deadline_ms(arrival) for arrival in arrivals], with_deadlines, without)
         figures["hopeless"] = hopeless(ask(server, bodies, 0.7 * capacity, seconds, seed=3, query=_some_hopeless))
     for name, query in (("with max_tol", "&max_tol=1e-1"), ("without", "")):
         with running(ours()) as server:
@@ -80,12 +85,19 @@ def predicted(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     everything = [ratio for some in ratios.values() for ratio in some]
     return {
         "answers": len(everything),
+        "off_by_median": _off_by(everything),
+        "off_by_median_by_tol": {tol: _off_by(some) for tol, some in ratios.items()},
         "median": round(float(np.median(everything)), 3),
         "p10": round(float(np.percentile(everything, 10)), 3),
         "p90": round(float(np.percentile(everything, 90)), 3),
         "median_by_tol": {tol: round(float(np.median(some)), 3) for tol, some in ratios.items()},
         "taken_p50_ms": _percentile([o.timing["total"] for o in outcomes if o.status == 200], 50),
     }
+
+
+def _off_by(ratios: Sequence[float]) -> float:
+    """Median distance of predicted from taken, as a part of the latter."""
+    return round(float(np.median(np.abs(np.array(ratios) - 1))), 3)
 
 
 def _drawn_deadline(arrival: Arrival) -> str:
@@ -97,15 +109,21 @@ def _deadline_ms(arrival: Arrival) -> float:
     return DEADLINES_MS[int(1e6 * arrival.at) % len(DEADLINES_MS)]
 
 
-def deadlines(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Of the requests that were let in, who was answered in time, by the server's clock."""
-    refused = [o for o in outcomes if o.status == 504 and "total" not in o.timing]
-    admitted = [o for o in outcomes if o.status in (200, 504) and "total" in o.timing]
-    kept = [o for o in admitted if o.status == 200]
+def deadlines(asked_ms: Sequence[float], outcomes: Sequence[Outcome], without: Sequence[Outcome]) -> dict[str, Any]:
+    """Of the requests that were let in, who was answered in time, by the server's clock and by the client's; and of
+    those that were refused, how many took no longer than that when the same traffic came without deadlines."""
+    pairs = list(zip(asked_ms, outcomes, without, strict=True))
+    refused = [(ms, other) for ms, o, other in pairs if o.status == 504 and "total" not in o.timing]
+    admitted = [(ms, o) for ms, o, _ in pairs if o.status in (200, 504) and "total" in o.timing]
+    kept = [o for ms, o in admitted if o.status == 200 and o.timing["total"] <= ms]
+    kept_for_client = [o for ms, o in admitted if o.status == 200 and 1e3 * (o.latency - max(0.0, o.late)) <= ms]
+    feasible = [other for ms, other in refused if other.status == 200 and other.timing["total"] <= ms]
     return {
         "sent": len(outcomes),
         "refused_at_once": round(len(refused) / len(outcomes), 4),
+        "refused_but_feasible": round(len(feasible) / max(1, len(refused)), 4),
         "kept_of_those_let_in": round(len(kept) / max(1, len(admitted)), 5),
+        "kept_by_the_clients_clock": round(len(kept_for_client) / max(1, len(admitted)), 5),
         "queue_full": sum(o.status == 429 for o in outcomes),
     }
 

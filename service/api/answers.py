@@ -111,6 +111,11 @@ class Solved:
         return np.asarray(self.status == Status.OK)
 
     @cached_property
+    def logits(self) -> Array:
+        """The first output of a classifier, 0 for items that failed. Shapes: -> [item, class]."""
+        return np.where(self.ok[:, None], self.outputs[0], 0.0)
+
+    @cached_property
     def stable(self) -> Array | None:
         """Whether the first output's largest number leads by more than the calibrated error of that lead; None where
         that was not measured. Shapes: -> [item] bool."""
@@ -152,7 +157,7 @@ def winners(logits: Array) -> tuple[Array, Array]:
 def classifications(solved: Solved, labels: tuple[str, ...]) -> list[dict[str, Any]]:
     """`predictions` of /classify, from the logits, which are the first output."""
     ok = solved.ok
-    index, probabilities = winners(np.where(ok[:, None], solved.outputs[0], 0.0))
+    index, probabilities = winners(solved.logits)
     stable = None if solved.stable is None else solved.stable.tolist()
     return [
         {

@@ -8,7 +8,7 @@ import numpy as np
 
 from service.api.answers import Solved
 from service.api.responses import LARGE, Items
-from service.api.solving import Job
+from service.api.solving import Job, solve_problems
 from service.engine.request import Problem, Request
 from service.engine.stepper import Array
 from service.engine.trace import Show
@@ -82,3 +82,9 @@ class Asked:
     def headers(self) -> dict[str, str]:
         """Of an answer, in whatever form."""
         return {"X-Seed": str(self.extra["seed"])} if "seed" in self.extra else {}
+
+
+async def solve_asked(job: Job, asked: Asked) -> Solved:
+    """Its items, solved together. Errors: ApiError for what was refused or went wrong."""
+    problems = asked.problems(job, job.plan.wishes.partial)
+    return asked.items_of(await solve_problems(job, problems, asked.rows_per_item))

@@ -43,9 +43,7 @@ class TensorBody:
             raise too_many(self._many, self._most_items)
         parsed = validated(self._adapter, body, self._many)
         given = parsed.model_fields_set
-        if len(given) != 1:
-            got = "both" if given else "neither"
-            raise invalid(self._one, f"expected either {self._one} or {self._many}, got {got}")
+        refuse_other_than_one(given, self._one, self._many)
         if self._one in given:
             return np.array([getattr(parsed, self._one)], self._spec.dtype)
         return np.array(getattr(parsed, self._many), self._spec.dtype)
@@ -96,22 +94,28 @@ def _number(spec: TensorSpec) -> Any:
     return Annotated[float, Field(ge=low, le=high, allow_inf_nan=False)]
 
 
-def refuse_many_names(body: bytes, known: tuple[str, ...]) -> None:
+def refuse_many_names(body: bytes, known: tuple[str, ...], most_quotes: int = MOST_QUOTES) -> None:
     """Before anything is parsed: a tree of a million names would cost a gigabyte before the first is found wrong."""
-    if body.count(b'"') > MOST_QUOTES:
+    if body.count(b'"') > most_quotes:
         raise invalid("body", f"more names than any request has; known are {', '.join(known)}")
 
 
+def refuse_other_than_one(given: set[str], one: str, many: str) -> None:
+    """A body has one input or several. Errors: ApiError 422 when it has both fields or neither."""
+    if len(given) != 1:
+        got = "both" if given else "neither"
+        raise invalid(one, f"expected either {one} or {many}, got {got}")
+
+
 def too_many(field: str, most: int) -> ApiError:
-    """More items than the server takes in a request."""
+    """413: more items than the setting allows."""
     return ApiError(Code.TOO_LARGE, f"{field}: more than {most} items in a request", {"field": field, "limit": most})
 
 
-def validated(adapter: TypeAdapter[Any], body: bytes, counted: str) -> Any:
-    """What a body says. `counted` is the field whose excess is the server's limit (413), not the model's (422).
+def validated(adapter: TypeAdapter[Any], body: bytes, counted: str = "") -> Any:
+    """A body that is as it must be. Errors: ApiError 422, 413.
 
-    Errors: ApiError.
-    """
+    `counted` is the field whose excess is the server's limit (413), not the model's (422)."""
     try:
         return adapter.validate_json(body)
     except ValidationError as error:
@@ -123,8 +127,7 @@ def validated(adapter: TypeAdapter[Any], body: bytes, counted: str) -> Any:
     if path == counted and kind in ("too_long", "less_than_equal"):
         raise too_many(path, int(context.get("max_length") or context["le"]))
     if kind == "extra_forbidden":
-        known = f"; known are {', '.join(adapter.json_schema()['properties'])}" if len(first["loc"]) == 1 else ""
-        raise invalid(path, f"unknown field{known}")
+        raise invalid(path, f"unknown field; known are {_names_beside(adapter, first['loc'])}")
     if kind == "missing":
         raise invalid(path, "missing")
     if path == counted and kind == "too_short":
@@ -136,6 +139,7 @@ def validated(adapter: TypeAdapter[Any], body: bytes, counted: str) -> Any:
 _EXPECTED = {
     "float_type": "a number",
     "int_type": "a whole number",
+    "string_type": "a string",
     "finite_number": "a finite number",
     "list_type": "a list",
     "model_type": "an object",
@@ -145,14 +149,21 @@ _EXPECTED = {
     "too_short": "{min_length} entries",
     "too_long": "{max_length} entries",
 }
-_KINDS: dict[type, str] = {bool: "a boolean", str: "a string", list: "a list", dict: "an object", type(None): "null"}
+KINDS: dict[type, str] = {bool: "a boolean", str: "a string", list: "a list", dict: "an object", type(None): "null"}
+
+
+def _names_beside(adapter: TypeAdapter[Any], location: tuple[int | str, ...]) -> str:
+    """The fields of an object that a wrong field stands in: of the body, or of the one kind of object in it."""
+    schema = adapter.json_schema()
+    inner = schema if len(location) == 1 else next(iter(schema["$defs"].values()))
+    return ", ".join(inner["properties"])
 
 
 def _got(kind: str, context: dict[str, Any], value: Any) -> str:
     if kind in ("too_short", "too_long"):
         length = context.get("actual_length")
         return "more" if length is None else str(length)
-    return _KINDS.get(type(value), f"{value!r:.80}")
+    return KINDS.get(type(value), f"{value!r:.80}")
 
 
 def _path(location: tuple[int | str, ...]) -> str:

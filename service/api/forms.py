@@ -5,10 +5,10 @@ from typing import Any
 from starlette.responses import Response
 
 from service.api.accept import EVERY_FORM, Form, form_of
-from service.api.asked import Asked
+from service.api.asked import Asked, solve_asked
 from service.api.ndjson import lines_response
 from service.api.npy import array_response
-from service.api.solving import Job, answer, solve_problems
+from service.api.solving import Job, answer
 
 NO_ARRAY = (Form.JSON, Form.LINES)
 
@@ -51,8 +51,7 @@ async def respond(job: Job, asked: Asked) -> Response:
     form = wanted_form(job, NO_ARRAY if asked.array is None else EVERY_FORM)
     if form is Form.LINES:
         return lines_response(job, asked)
-    problems = asked.problems(job, job.plan.wishes.partial)
-    solved = asked.items_of(await solve_problems(job, problems, asked.rows_per_item))
+    solved = await solve_asked(job, asked)
     if form is Form.ARRAY and asked.array is not None:
         return array_response(job, asked.array(solved), asked.headers)
     return answer(job, asked.answer(solved), asked.headers)

@@ -14,8 +14,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.errors import ApiError, Code, error_response
+from service.api.errors import ApiError, Code, body_too_large, error_response
+from service.api.prefix import inner_path
 from service.record import RequestRecord
+from service.spread import spread
 
 log = logging.getLogger("odeserve")
 
@@ -23,6 +25,8 @@ WATCH_AFTER = 1.0
 """Seconds a request must last before somebody looks whether its client is still there."""
 SMALL_BODY = 65536
 """Bytes that may arrive unread without costing the connection."""
+
+TRACE_HEADERS = ("traceparent", "tracestate")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -64,9 +68,10 @@ class CancelledWhenLeft:
 class RequestContext:
     """Gives each request an id and a record, turns a fault into a plain 500, and counts the request once."""
 
-    def __init__(self, app: ASGIApp, count: Callable[[RequestRecord], None]) -> None:
+    def __init__(self, app: ASGIApp, count: Callable[[RequestRecord], None], *, traced: bool = False) -> None:
         self._app = app
         self._count = count
+        self._traced = traced
         self._process = uuid.uuid4().hex[:16]
         self._numbers = itertools.count(1)
 
@@ -74,9 +79,12 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        sent_id = Headers(scope=scope).get("x-request-id", "")
+        headers = Headers(scope=scope)
+        sent_id = headers.get("x-request-id", "")
         request_id = sent_id if _REQUEST_ID.fullmatch(sent_id) else f"{self._process}-{next(self._numbers):x}"
         record = RequestRecord(request_id, received=time.perf_counter())
+        if self._traced:
+            record.trace_context = {name: headers[name] for name in TRACE_HEADERS if name in headers}
         scope.setdefault("state", {})["record"] = record
         started = False
 
@@ -131,20 +139,19 @@ class BodyLimits:
             if complete:
                 return await receive()
             if expected > self._most_bytes:
-                raise self._too_large()
+                raise body_too_large(self._most_bytes)
             if not begun:
-                begun, deadline = True, asyncio.get_running_loop().time() + self._seconds
+                begun, deadline = True, asyncio.get_running_loop().time() + spread(self._seconds)
             try:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError:
-                raise ApiError(
-                    Code.BODY_TIMEOUT, f"the body did not arrive within {self._seconds:g} s", {"bytes": read}
-                ) from None
+                late = f"the body did not arrive within {self._seconds:g} s"
+                raise ApiError(Code.BODY_TIMEOUT, late, {"limit_seconds": self._seconds}) from None
             read += len(message.get("body", b""))
             complete = not message.get("more_body", False)
             if read > self._most_bytes:
-                raise self._too_large()
+                raise body_too_large(self._most_bytes)
             return message
 
         async def closing_send(message: Message) -> None:
@@ -155,16 +162,12 @@ class BodyLimits:
 
         await self._app(scope, limited_receive, closing_send)
 
-    def _too_large(self) -> ApiError:
-        megabytes = self._most_bytes / 2**20
-        return ApiError(Code.TOO_LARGE, f"the body is above {megabytes:g} MiB", {"limit_bytes": self._most_bytes})
-
 
 class DirectRoutes:
     """Hands requests for fixed paths straight to their handlers, through `around` alone.
 
     FastAPI's own way to a handler costs more than a small solve's answer does. It still has the same routes, for the
-    OpenAPI text and for everything that does not match here: unknown paths, wrong methods, path parameters, prefixes.
+    OpenAPI text and for everything that does not match here: unknown paths, wrong methods, path parameters.
     """
 
     def __init__(
@@ -182,8 +185,7 @@ class DirectRoutes:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        fixed = scope["type"] == "http" and not scope.get("root_path")
-        route = self._routes.get((scope["method"], scope["path"])) if fixed else None
+        route = self._routes.get((scope["method"], inner_path(scope))) if scope["type"] == "http" else None
         if route is None:
             await self._app(scope, receive, send)
         else:

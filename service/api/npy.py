@@ -21,8 +21,7 @@ def array_response(job: Job, array: Array, headers: dict[str, str]) -> Response:
 
 def probabilities(solved: Solved) -> Array:
     """Of /classify. Shapes: -> [item, class], NaN for items that failed."""
-    ok = solved.ok[:, None]
-    return np.where(ok, winners(np.where(ok, solved.outputs[0], 0.0))[1], np.nan).astype(solved.outputs[0].dtype)
+    return np.where(solved.ok[:, None], winners(solved.logits)[1], np.nan).astype(solved.outputs[0].dtype)
 
 
 def first_output(solved: Solved) -> Array:

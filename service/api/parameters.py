@@ -1,9 +1,9 @@
 """Query parameters: which are known, and what they come to for a model."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from node_model.manifest import TolLimits
 from service.api.errors import ApiError, Code, invalid
@@ -32,6 +32,40 @@ TRACE = {
 """Further parameters of /density."""
 DEFAULT_PROBES = 8
 MOST_PROBES = 256
+LEAST_DEADLINE_MS = 0.001
+_TOLERANCE = {"type": "number", "exclusiveMinimum": 0}
+KINDS: dict[str, dict[str, Any]] = {
+    "model": {"type": "string"},
+    "tol": _TOLERANCE,
+    "rtol": _TOLERANCE,
+    "atol": _TOLERANCE,
+    "max_tol": _TOLERANCE,
+    "method": {"type": "string", "default": "auto"},
+    "max_nfe": {"type": "integer", "minimum": 1},
+    "deadline_ms": {"type": "number", "minimum": LEAST_DEADLINE_MS},
+    "partial": {"type": "boolean", "default": False},
+    "trace": {"type": "string", "enum": ["exact", "hutchinson"], "default": "exact"},
+    "probes": {"type": "integer", "minimum": 1, "maximum": MOST_PROBES, "default": DEFAULT_PROBES},
+    "seed": {"type": "integer", "minimum": 0, "maximum": SEED_LIMIT - 1},
+}
+"""What a parameter's text is, of any model: handlers and the OpenAPI text both read it. Models have narrower limits."""
+AUTO_KINDS = {"tol": {"anyOf": [_TOLERANCE, {"type": "string", "const": "auto"}]}}
+"""How /classify reads them."""
+EXAMPLES = {
+    "model": "odenet-mnist",
+    "tol": 0.01,
+    "rtol": 0.01,
+    "atol": 0.001,
+    "max_tol": 0.1,
+    "method": "auto",
+    "max_nfe": 500,
+    "deadline_ms": 1000,
+    "partial": True,
+    "trace": "exact",
+    "probes": 8,
+    "seed": 7,
+}
+"""Of each parameter."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?")
 _COUNT = re.compile(r"\d{1,19}")
@@ -85,14 +119,19 @@ class Parameters:
 
     def probes(self) -> Probes | None:
         """None for the exact trace."""
-        trace: Literal["exact", "hutchinson"] | str = self.word("trace", ("exact", "hutchinson"))
-        count, seed = self.count("probes", 1, MOST_PROBES), self.count("seed", 0, SEED_LIMIT - 1)
+        trace = self.word("trace", tuple(KINDS["trace"]["enum"]))
+        probes = self.drawn_probes()
         if trace == "hutchinson":
-            return Probes(count or DEFAULT_PROBES, seed)
+            return probes
         for name in ("probes", "seed"):
             if name in self._given:
                 raise invalid(name, "only with trace=hutchinson")
         return None
+
+    def drawn_probes(self) -> Probes:
+        """How many and from which seed, where the trace is estimated anyway."""
+        count, seed = (self.count(name, *_bounds(name)) for name in ("probes", "seed"))
+        return Probes(count or DEFAULT_PROBES, seed)
 
     def given(self, *names: str) -> list[str]:
         """Which of some names the query has."""
@@ -134,11 +173,23 @@ class Parameters:
         return text
 
 
-def documented_parameters(names: dict[str, str]) -> list[dict[str, Any]]:
-    """Query parameters for OpenAPI."""
-    kinds = dict.fromkeys(("tol", "rtol", "atol", "max_tol", "deadline_ms"), "number") | {"partial": "boolean"}
-    kinds |= dict.fromkeys(("max_nfe", "probes", "seed"), "integer")
+def _bounds(name: str) -> tuple[int, int]:
+    return KINDS[name]["minimum"], KINDS[name]["maximum"]
+
+
+def documented_parameters(
+    names: dict[str, str], kinds: Mapping[str, dict[str, Any]] | None = None
+) -> list[dict[str, Any]]:
+    """Query parameters for OpenAPI; `kinds` where they differ from KINDS."""
+    schemas = KINDS | dict(kinds or {})
     return [
-        {"name": name, "in": "query", "description": text, "schema": {"type": kinds.get(name, "string")}}
+        {
+            "name": name,
+            "in": "query",
+            "description": text,
+            "schema": schemas.get(name, {"type": "string"}),
+            # Swagger's page fills `example` into its form and would send it, so there are `examples`, none chosen.
+            **({"examples": {"value": {"value": EXAMPLES[name]}}} if name in EXAMPLES else {}),
+        }
         for name, text in names.items()
     ]

@@ -50,7 +50,11 @@ def answer_response(content: Mapping[str, Any], headers: Mapping[str, str]) -> R
     return StreamingResponse(slices(), headers=dict(headers), media_type="application/json")
 
 
-def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_bytes(content: Any) -> bytes:
     """JSON of plain data and numpy arrays; a number that is not finite becomes null."""
-    body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
-    return Response(body, status, dict(headers or {}), media_type="application/json")
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """The same as an answer."""
+    return Response(json_bytes(content), status, dict(headers or {}), media_type="application/json")

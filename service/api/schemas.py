@@ -1,8 +1,10 @@
 """Requests and answers as OpenAPI shows them. Shapes and ranges are the model's own: see GET /models/{name}."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from node_model.manifest import ProgramSpec, Task, TensorSpec, TolLimits
 
 ItemStatus = Literal["ok", "max_nfe", "dt_min", "non_finite", "deadline"]
 
@@ -175,24 +177,45 @@ class TrajectoryAnswer(_Answer):
     t: list[float] | None = None
 
 
-class ClassifyBody(BaseModel):
-    """One `image` or several `images`, each in the shape and range of the model's input."""
+def _one_of(one: str, many: str) -> ConfigDict:
+    """A body with one input or several: either field, not both."""
+    return ConfigDict(
+        extra="forbid", json_schema_extra={"oneOf": [{"required": [one]}, {"required": [many]}]}, title=None
+    )
 
-    image: list[Any] = Field(default_factory=list, examples=[[[0.0, 0.5], [1.0, 0.0]]])
-    images: list[list[Any]] = Field(default_factory=list, min_length=1)
+
+Image = Annotated[list[Any], Field(min_length=1, json_schema_extra={"items": {"type": ["array", "number"]}})]
+Picture = Annotated[dict[Literal["b64"], str], Field(min_length=1)]
+Point = Annotated[list[float], Field(min_length=1)]
+
+
+class ClassifyBody(BaseModel):
+    """One `image` or several `images`: numbers in the shape and range of the model's input.
+
+    Or `{"b64": ...}`, a PNG or JPEG file in base64, where the model says how a picture becomes its input.
+    """
+
+    model_config = _one_of("image", "images")
+
+    image: Image | Picture = Field(default_factory=list)
+    images: list[Image] | list[Picture] = Field(default_factory=list, min_length=1)
 
 
 class DensityBody(BaseModel):
     """One `point` or several `points`."""
 
-    point: list[float] = Field(default_factory=list)
-    points: list[list[float]] = Field(default_factory=list, min_length=1, examples=[[[0.5, 1.0]]])
+    model_config = _one_of("point", "points")
+
+    point: Point = Field(default_factory=list)
+    points: list[Point] = Field(default_factory=list, min_length=1)
 
 
 class SampleBody(BaseModel):
     """How many points to draw, and the seed; without one it is drawn and told in the answer."""
 
-    n: int = Field(ge=1, examples=[100])
+    model_config = ConfigDict(extra="forbid")
+
+    n: int = Field(ge=1)
     seed: int = Field(default_factory=int, ge=0, lt=2**63)
 
 
@@ -201,6 +224,8 @@ class PredictBody(BaseModel):
     many as inputs for several. `t`: times to answer at, in the direction of the model's interval and within it; without
     it, at its end. `seed`: of what the model draws.
     """
+
+    model_config = _one_of("input", "inputs")
 
     input: Any = Field(default_factory=list)
     inputs: list[Any] = Field(default_factory=list, min_length=1, examples=[[[1.0, 0.0]]])
@@ -223,6 +248,59 @@ class ModelList(BaseModel):
     """Every model of this server."""
 
     models: list[ModelEntry]
+
+
+class ModelProvenance(BaseModel):
+    """Where the weights come from."""
+
+    data: str
+    seed: int
+    command: str
+    epochs: float
+    date: str
+    train: dict[str, float]
+    test: dict[str, float]
+
+
+class Signature(BaseModel):
+    """What a route takes and gives for this model, and at which tolerances."""
+
+    program: str
+    input: TensorSpec
+    outputs: list[TensorSpec]
+    methods: list[str]
+    tol: TolLimits
+
+
+class ModelDescription(BaseModel):
+    """What an artifact says of itself, and by route what it can be asked."""
+
+    format: int
+    name: str
+    version: str
+    task: Task
+    description: str
+    state_dtype: Literal["float32", "float64"]
+    architecture: dict[str, Any]
+    parameters: int
+    programs: dict[str, ProgramSpec]
+    labels: list[str] | None
+    standardised_log_density_offset: float | None
+    provenance: ModelProvenance
+    signature: dict[str, Signature]
+
+
+class Liveness(BaseModel):
+    """Every shard of the engine turns."""
+
+    status: Literal["live"]
+
+
+class Readiness(BaseModel):
+    """Every model is loaded; `models` with their versions."""
+
+    status: Literal["ready"]
+    models: list[str]
 
 
 class TradeoffRow(BaseModel):

@@ -9,16 +9,17 @@ from typing import Any
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
+from node_model.status import Status
 from service.api.answers import Solved, failure_of
 from service.api.context import Context, Plan, record_of
 from service.api.errors import ApiError, Code
 from service.api.middleware import CancelledWhenLeft
 from service.api.responses import answer_response
 from service.engine.choice import UnreachableDeadlineError
-from service.engine.request import Problem, QueueFullError, Request
+from service.engine.request import End, Problem, QueueFullError, Request
 from service.engine.runner import Pending
 from service.engine.stepper import Array
-from service.record import RequestRecord, SolveRecord
+from service.record import NfeBand, RequestRecord, SolveRecord
 
 
 @dataclass(frozen=True)
@@ -101,12 +102,17 @@ def note(job: Job, requests: Sequence[Request], rows_per_item: int = 1, tol: flo
     """Write down what a request cost, in one try or several. `tol`: the loosest used, if not that of the first."""
     first = requests[0]
     nfe = sum(int(request.solution.nfe.sum()) for request in requests)
+    items = len(first.problem) // rows_per_item
     job.record.solve = SolveRecord(
         tol=tol or first.problem.loosest,
+        method=first.problem.method,
+        items=items,
         nfe=nfe,
-        nfe_per_item=nfe * rows_per_item / len(first.problem),
+        nfe_per_item=nfe / items,
+        expected=_expected(requests, items, nfe),
         queue_seconds=first.queue_seconds,
         solve_seconds=sum(request.solve_seconds for request in requests),
+        decode_seconds=requests[-1].decode_seconds,
         predicted_seconds=_predicted(requests),
         loosened=first.problem.loosest > max(job.plan.wishes.ways[0].rtol, job.plan.wishes.ways[0].atol),
     )
@@ -115,6 +121,32 @@ def note(job: Job, requests: Sequence[Request], rows_per_item: int = 1, tol: flo
 def _predicted(requests: Sequence[Request]) -> float:
     """Of all tries together, as each was let in."""
     return requests[0].predicted + sum(request.promise.usual for request in requests[1:] if request.promise)
+
+
+def _expected(requests: Sequence[Request], items: int, nfe: int) -> NfeBand:
+    """What the calibration leads to expect of the tries of a request, each with as many rows as it had.
+
+    Rows that were not all solved may have cost anything up to that. `nfe`: what all of it took.
+    """
+    mean = p99 = 0.0
+    for request in requests:
+        problem = request.problem
+        cost, rows = problem.program.cost, len(problem) / items
+        row_mean, row_p99 = (
+            cost.nfe_mean(problem.method, problem.tightest),
+            cost.nfe_p99(problem.method, problem.tightest),
+        )
+        if row_mean is None or row_p99 is None:
+            return NfeBand(nfe / items, nfe / items)
+        mean += rows * row_mean if _whole(request) else 0.0
+        p99 += rows * row_p99
+    return NfeBand(mean, p99)
+
+
+def _whole(request: Request) -> bool:
+    """Whether every row came to its end."""
+    partial = request.problem.partial
+    return request.end is End.COMPLETED and not (partial and (request.solution.status != Status.OK).any())
 
 
 def answer(job: Job, content: dict[str, Any], headers: dict[str, str] | None = None) -> Response:

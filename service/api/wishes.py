@@ -4,14 +4,15 @@ import math
 from dataclasses import dataclass, replace
 
 from service.api.errors import invalid
-from service.api.parameters import Parameters
+from service.api.parameters import LEAST_DEADLINE_MS, Parameters
 from service.engine.program import ServedProgram
 from service.engine.request import Problem
 from service.engine.stepper import Array
 from service.engine.trace import Show
 
-LEAST_DEADLINE_MS = 0.001
 ROUNDING = 1e-6
+WORTHWHILE = 0.9
+"""A looser tolerance must not take more than this part of the work that the tighter one takes."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,10 @@ def read_wishes(
     method, max_nfe = _method(parameters, program), parameters.count("max_nfe", 1, most_nfe)
     if auto and max_nfe:
         _refuse_budget(program, method, max_nfe)
-    ways = [_choice(program, method, rtol, atol, max_nfe, most_nfe, fitting=auto) for rtol, atol in pairs]
+    ways = tuple(_choice(program, method, rtol, atol, max_nfe, most_nfe, fitting=auto) for rtol, atol in pairs)
     deadline_ms = parameters.number("deadline_ms", LEAST_DEADLINE_MS, 1e3 * most_seconds)
     return Wishes(
-        ways=_surer_each(program, ways) if auto else tuple(ways),
+        ways=_surer_each(program, ways) if auto else _cheaper_each(program, ways),
         auto=auto,
         deadline=None if deadline_ms is None else deadline_ms / 1e3,
         partial=parameters.word("partial", ("false", "true")) == "true",
@@ -101,7 +102,18 @@ def _auto_tolerances(parameters: Parameters, program: ServedProgram) -> list[tup
     return [(tol, tol) for tol in ladder]
 
 
-def _surer_each(program: ServedProgram, ways: list[Choice]) -> tuple[Choice, ...]:
+def _cheaper_each(program: ServedProgram, ways: tuple[Choice, ...]) -> tuple[Choice, ...]:
+    """What was asked for, and looser ways that each save work over the one before: others would cost accuracy alone."""
+    kept = [ways[0]]
+    for way in ways[1:]:
+        before = kept[-1]
+        least = WORTHWHILE * program.work(1, before.method, min(before.rtol, before.atol))
+        if program.work(1, way.method, min(way.rtol, way.atol)) <= least:
+            kept.append(way)
+    return tuple(kept)
+
+
+def _surer_each(program: ServedProgram, ways: tuple[Choice, ...]) -> tuple[Choice, ...]:
     """Without those whose margin is no surer than that of a looser one."""
     kept: list[Choice] = []
     least = math.inf

@@ -17,6 +17,12 @@ START_OUTPUTS = ("f", "nfe", "status")
 
 ERRORS_ONLY = 3
 
+_CPU = onnxruntime.OrtMemoryInfo(
+    "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+)
+# One arena for every session of the process. With one each they keep what their widest step once needed, all at once.
+onnxruntime.create_and_register_allocator(_CPU, onnxruntime.OrtArenaCfg(0, -1, -1, -1))
+
 
 class OnnxStepper:
     """The four graphs of a program. One session per graph serves all threads: `run` is thread-safe."""
@@ -97,6 +103,7 @@ def _session(path: Path, content: bytes, inputs: tuple[str, ...], outputs: tuple
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.use_env_allocators", "1")
     options.log_severity_level = ERRORS_ONLY
     # Weights in further files would escape the hashes: the only folder they may lie in is one that cannot be.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path))

@@ -144,7 +144,9 @@ class Waiting:
                 problem, found = chosen(nominal_seconds)
             except UnreachableDeadlineError:
                 raise refusal from None
-            probe, self._probed[program.key] = True, now
+            probe = True
+            self._probed = {key: at for key, at in self._probed.items() if now - at < PROBE_SECONDS}
+            self._probed[program.key] = now
         promise = Promise(now, found, program.usual.factor * found.expected, strict, probe)
         request = Request(problem, received=received, deadline=deadline, ended=ended, promise=promise)
         self._enter(request)
@@ -153,14 +155,14 @@ class Waiting:
     def _may_probe(self, program: str, now: float) -> bool:
         """Whether a request that what was learned would refuse may be tried: a machine that was slow may be so no more,
         and nobody would find out. It costs no other request anything where nothing runs or waits."""
-        idle = not self._entries and not any(any(lanes.values()) for lanes in self._lanes.values())
+        idle = not self._entries and not self._lanes
         return idle and now - self._probed.get(program, -math.inf) >= PROBE_SECONDS
 
     def forecast(self, problem: Problem, received: float, deadline: float) -> Forecast:
         """How long a request would take from now on."""
         due = self._due(problem, received, deadline)
         taken = self._lanes.get((problem.program.key, problem.method), {})
-        busy = {program for (program, _), lanes in self._lanes.items() if any(lanes.values())}
+        busy = {program for program, _ in self._lanes}
         crowd = Crowd(
             waiting=self._ahead(problem.program.key, _slot(due)),
             running=min(taken.get(shard, 0) for shard in range(self._shards)),
@@ -261,7 +263,10 @@ class Waiting:
 
     def note_lanes(self, key: Key, shard: int, lanes: int) -> None:
         """A shard has so many lanes of a kind; a number that is a turn old does no harm."""
-        self._lanes.setdefault(key, {})[shard] = lanes
+        shards = self._lanes.setdefault(key, {})
+        shards[shard] = lanes
+        if not any(shards.values()):  # programs come and go; nothing of them stays
+            del self._lanes[key]
 
     def lanes_elsewhere(self, key: Key, shard: int) -> int:
         """Lanes of a kind on the other shards."""
@@ -304,6 +309,8 @@ class Waiting:
 
     def _book(self, entry: _Entry, sign: int) -> None:
         self._rows[entry.key] = self._rows.get(entry.key, 0) + sign * entry.rows
+        if not self._rows[entry.key]:
+            del self._rows[entry.key]
         program = self._programs[entry.key[0]]
         program.add(entry.slot, sign, sign * entry.work)
         if not program.slots:  # sums of differences drift: nothing waiting is no work, exactly

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 
-from node_model.manifest import CalibrationRow, ProgramSpec
+from node_model.manifest import NFE_BETWEEN, CalibrationRow, ProgramSpec
 
 LEAST_MAX_NFE = 200
 MAX_NFE_FACTOR = 10
@@ -13,13 +13,14 @@ AUTO_ERROR_FACTOR = 1.25
 """A method is good enough for `auto` while its error is at most this many times that of the reference method."""
 REFERENCE_METHOD = "dopri5"
 UNCALIBRATED_STEPS = 10
-NEARLY = 0.05
-"""Lanes do the steps of the first cut and no others while their mean NFE is this near to what those cost."""
-ROUNDING = 1e-6
 
 
 class CostTable:
-    """Measured cells of one program. Between rows errors come from the looser row, NFE from both, in the logarithm."""
+    """Measured cells of one program.
+
+    Between rows errors come from the looser row, the first cut and the percentile of NFE from the tighter one, and mean
+    NFE from what was measured between them.
+    """
 
     def __init__(self, spec: ProgramSpec) -> None:
         self._spec = spec
@@ -44,13 +45,10 @@ class CostTable:
         return tuple(sorted(measured, reverse=True))
 
     def steps(self, method: str, tol: float) -> int:
-        """Steps the interval is cut into at first: a row's own; between rows the whole number below the interpolated.
-
-        A first attempt that is rejected now and then costs less than a step more for every item.
-        """
-        cuts = [(row.tol, self._cut(row)) for row in self._rows[method] if row.first_dt]
-        between = _interpolated(cuts, max(tol, cuts[0][0])) if cuts else None
-        return UNCALIBRATED_STEPS if between is None else math.floor(between + ROUNDING)
+        """Steps the interval is cut into at first: between rows the tighter one's, which nearly all accept."""
+        cuts = [row for row in self._rows[method] if row.first_dt]
+        row = _at_most(cuts, tol) or (cuts[0] if cuts else None)
+        return round(self._length / row.first_dt) if row and row.first_dt else UNCALIBRATED_STEPS
 
     def first_dt(self, method: str, tol: float) -> float:
         """Magnitude of the first attempt. Units: the field's time."""
@@ -58,22 +56,19 @@ class CostTable:
 
     def nfe_mean(self, method: str, tol: float) -> float | None:
         """Expected NFE of an item; None tighter than anything measured."""
-        looser = self._looser_row(method, tol)
-        if looser and looser.nfe_mean and self._cut_decides(method, tol):
-            per_least = looser.nfe_mean / self._least_nfe(method, self._cut(looser))
-            return per_least * self._least_nfe(method, self.steps(method, tol))
-        return _interpolated([(row.tol, row.nfe_mean) for row in self._rows[method]], tol)
+        looser, tighter = self._looser_row(method, tol), _at_most(self._rows[method], tol)
+        if tighter is None or looser is None or looser is tighter:
+            return tighter.nfe_mean if tighter else None
+        measured = (
+            zip(NFE_BETWEEN, tighter.nfe_between, strict=True) if tighter.nfe_between else [(0.0, looser.nfe_mean)]
+        )
+        share = math.log(tol / looser.tol) / math.log(tighter.tol / looser.tol)
+        return _interpolated([*measured, (1.0, tighter.nfe_mean)], share)
 
     def nfe_p99(self, method: str, tol: float) -> float | None:
-        """NFE that 99 % of items stay within; None tighter than anything measured."""
-        if self._cut_decides(method, tol):
-            # More items than at a row reject the first attempt: they have it and one step more to do.
-            return self._least_nfe(method, self.steps(method, tol) + 2)
-        between = _interpolated([(row.tol, row.nfe_p99) for row in self._rows[method]], tol)
-        if between is None:
-            return None
-        start, attempt = self._spec.methods[method].nfe_start, self._spec.methods[method].nfe_attempt
-        return self._least_nfe(method, math.ceil((between - start) / attempt - ROUNDING))
+        """NFE that 99 % of items stay within, between rows that of the tighter; None tighter than anything measured."""
+        row = _at_most(self._rows[method], tol)
+        return row.nfe_p99 if row else None
 
     def max_nfe(self, method: str, tol: float, cap: int) -> int:
         """Budget of a request that names none."""
@@ -91,46 +86,33 @@ class CostTable:
         return row.margin_error_p99 if row else None
 
     def cheapest_method(self, rtol: float, atol: float) -> str:
-        """What `method=auto` means: the least mean NFE among methods about as accurate as the reference method."""
+        """What `method=auto` means: the least mean NFE among methods about as accurate as the reference method; of two
+        that cost the same, the more accurate."""
         methods = list(self._spec.methods)
         reference = REFERENCE_METHOD if REFERENCE_METHOD in methods else methods[0]
         bound = self.error_p99(reference, max(rtol, atol))
         if bound is None:
             return reference
-        costs = {}
+        costs: dict[str, tuple[float, float]] = {}
         for method in methods:
             error, nfe = self.error_p99(method, max(rtol, atol)), self.nfe_mean(method, min(rtol, atol))
             if error is not None and nfe is not None and error <= AUTO_ERROR_FACTOR * bound:
-                costs[method] = nfe
+                costs[method] = (nfe, error)
         return min(costs, key=costs.__getitem__, default=reference)
 
     def _looser_row(self, method: str, tol: float) -> CalibrationRow | None:
         return next((row for row in self._rows[method] if row.tol >= tol), None)
 
-    def _cut(self, row: CalibrationRow) -> int:
-        return round(self._length / row.first_dt) if row.first_dt else UNCALIBRATED_STEPS
 
-    def _least_nfe(self, method: str, steps: int) -> float:
-        return self._spec.methods[method].nfe_start + steps * self._spec.methods[method].nfe_attempt
-
-    def _cut_decides(self, method: str, tol: float) -> bool:
-        """Whether, between two rows, NFE grows only because the interval is cut into more steps: it does not glide."""
-        looser = self._looser_row(method, tol)
-        tighter = next((row for row in reversed(self._rows[method]) if row.tol <= tol), None)
-        if looser is None or tighter is None or self._cut(looser) == self._cut(tighter):
-            return False
-        least = [self._least_nfe(method, self._cut(row)) for row in (looser, tighter)]
-        found = [row.nfe_mean or math.inf for row in (looser, tighter)]
-        return all(abs(nfe / at_least - 1) <= NEARLY for nfe, at_least in zip(found, least, strict=True))
+def _at_most(rows: Sequence[CalibrationRow], tol: float) -> CalibrationRow | None:
+    """The loosest of some rows, tightest first, that is no looser than a tolerance."""
+    return next((row for row in reversed(rows) if row.tol <= tol), None)
 
 
-def _interpolated(points: list[tuple[float, float | None]] | list[tuple[float, int]], tol: float) -> float | None:
-    """Log value over log tol, constant on the loose side, None on the tight one. Points: ascending in tol."""
-    known = [(math.log(at), math.log(value)) for at, value in points if value]
-    at = math.log(tol)
-    if not known or at < known[0][0]:
-        return None
+def _interpolated(points: Sequence[tuple[float, float | None]], at: float) -> float | None:
+    """In the logarithm of the value, between two of some points. Points: ascending, the first at 0, the last at 1."""
+    known = [(x, math.log(value)) for x, value in points if value]
     for (x0, y0), (x1, y1) in itertools.pairwise(known):
-        if at <= x1:
+        if x0 <= at <= x1:
             return math.exp(y0 + (y1 - y0) * (at - x0) / (x1 - x0))
-    return math.exp(known[-1][1])
+    return None

@@ -148,7 +148,7 @@ class Group:
         assert lanes is not None  # noqa: S101 - there are lanes to retire
         status = status.copy()
         ended = lanes if len(index) == len(table) else stepper.select(lanes, index)
-        outputs, _ = self._timed(lambda: stepper.decode(ended.y))
+        outputs, decoding = self._timed(lambda: stepper.decode(ended.y))
         for output in outputs:
             # A state far out may end well and still have no finite answer.
             infinite = index[~np.isfinite(output).reshape(len(index), -1).all(1)]
@@ -168,6 +168,7 @@ class Group:
             if not request.end:
                 own = results.part(place)
                 self._tally.useful += int(own.nfe.sum())
+                request.decode_seconds = decoding
                 request.record(rows, own, tuple(output[place] for output in outputs), now)
         self._keep(np.flatnonzero(status == Status.RUNNING))
 

@@ -126,7 +126,8 @@ _tickets = itertools.count()
 class Request:
     """One request, from admission to its end. Its rows may be under way on several shards at once.
 
-    Units: times are those of the engine's clock, seconds; `work` is predicted nominal seconds of one shard.
+    Units: times are those of the engine's clock, seconds; `decode_seconds` is what decoding the last rows took; `work`
+    is predicted nominal seconds of one shard.
     """
 
     def __init__(
@@ -151,6 +152,7 @@ class Request:
         self.finished: float | None = None
         self.end: End | None = None
         self.error: BaseException | None = None
+        self.decode_seconds = 0.0
         self._ended = ended
         self._lock = threading.Lock()
         self._taken = 0

@@ -73,11 +73,14 @@ class Runner:
             thread.start()
 
     def add_model(self, programs: Iterable[ServedProgram]) -> None:
-        """Take work for these programs from now on."""
+        """Show these programs in the engine's state."""
         self._programs |= {program.key: program for program in programs}
 
     def remove_model(self, programs: Iterable[ServedProgram]) -> None:
-        """Take no new work for these programs; rows under way or waiting are still solved."""
+        """Show these programs no more. Whoever still holds one may have it solve.
+
+        Requests that were read before a model was taken away end as if it were there; it goes with the last of them.
+        """
         for program in programs:
             self._programs.pop(program.key, None)
 
@@ -102,12 +105,8 @@ class Runner:
         caller's, and must be likely to hold. `told` is called on the event loop with the numbers of rows as they end,
         but for those that end with the request because of its deadline or a fault.
 
-        Errors: UnreachableDeadlineError; QueueFullError when too much work waits; KeyError for a program that is not
-            there (any more).
+        Errors: UnreachableDeadlineError; QueueFullError when too much work waits.
         """
-        key = problems[0].program.key
-        if key not in self._programs:
-            raise KeyError(key)
         loop = asyncio.get_running_loop()
         with self._changed:
             request = self._waiting.admit(

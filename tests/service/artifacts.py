@@ -8,6 +8,7 @@ from node_model.manifest import (
     CalibrationRow,
     Manifest,
     PartSpec,
+    PictureSpec,
     ProgramSpec,
     Provenance,
     TolLimits,
@@ -16,6 +17,7 @@ from node_model.manifest import (
 )
 
 METHOD = "bosh3"
+DRAWN = PictureSpec(shows="ink", box=6, centre="mass")
 DIGITS, CLOUD, RAW, WILD = "tiny-digits", "tiny-cloud", "tiny-raw", "tiny-wild"
 SPRING, DECAY = "tiny-spring", "tiny-decay"
 
@@ -38,7 +40,9 @@ def calibration(unit):
     return Calibration(unit=unit, metric="none", data="made up", items=1, reference="none", command="none", rows=rows)
 
 
-def write_artifact(root, model, name, task, calibrated=True, version="1", architecture=None, dtype="float32"):
+def write_artifact(
+    root, model, name, task, calibrated=True, version="1", picture=None, architecture=None, dtype="float32"
+):
     from node_model.checkpoint import save_weights
     from node_model.export import export_program, method_specs  # torch takes a second
 
@@ -49,7 +53,7 @@ def write_artifact(root, model, name, task, calibrated=True, version="1", archit
         unit = {"classify": "logit", "sample": "output", "predict": "output"}.get(program.name, "nat")
         programs[program.name] = ProgramSpec(
             graphs=export_program(program, directory, (METHOD,)),
-            input=program.input,
+            input=program.input.model_copy(update={"picture": picture}),
             outputs=program.outputs,
             args=program.args,
             interval=program.interval,
@@ -90,7 +94,7 @@ def tiny_models(root: Path) -> Path:
 
             torch.manual_seed(0)
             digits = ODENet(ODENetConfig(image_size=8, channels=4, classes=4))
-            write_artifact(root, digits, DIGITS, "classify")
+            write_artifact(root, digits, DIGITS, "classify", picture=DRAWN)
             cloud = CNF(CNFConfig(mean=(0.0, 1.0, 0.0), std=(1.0, 2.0, 0.5), hidden=(8, 8)))
             write_artifact(root, cloud, CLOUD, "density")
             flat = CNF(CNFConfig(mean=(0.0, 0.0), std=(1.0, 1.0), hidden=(4,)))

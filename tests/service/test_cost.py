@@ -5,7 +5,16 @@ from artifacts import calibration
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node_model.manifest import CalibrationRow, Graphs, MethodSpec, PartSpec, ProgramSpec, TensorSpec, TolLimits
+from node_model.manifest import (
+    NFE_BETWEEN,
+    CalibrationRow,
+    Graphs,
+    MethodSpec,
+    PartSpec,
+    ProgramSpec,
+    TensorSpec,
+    TolLimits,
+)
 from service.engine.cost import CostTable
 
 
@@ -57,31 +66,32 @@ def test_a_row_is_read_as_it_stands():
     assert COSTS.first_dt("bosh3", 1e-2) == 0.1
 
 
-def test_between_rows_the_error_is_the_looser_rows_and_the_first_cut_a_whole_number_between_theirs():
+def test_between_rows_the_error_is_the_looser_rows_and_first_cut_and_percentile_are_the_tighter_ones():
     assert COSTS.error_p99("bosh3", 3e-3) == 0.01
-    assert COSTS.first_dt("bosh3", (1e-2 * 1e-3) ** 0.5) == 1 / 20
-    assert 1 / COSTS.first_dt("bosh3", 3e-3) == COSTS.steps("bosh3", 3e-3)
+    assert COSTS.first_dt("bosh3", 3e-3) == 1 / 40
+    assert COSTS.nfe_p99("bosh3", 3e-3) == COSTS.nfe_p99("bosh3", 1e-3) == 79
+    assert COSTS.first_dt("bosh3", 0.5) == 1 / 4
     assert COSTS.first_dt("bosh3", 1e-5) == 1 / 40
 
 
-def test_while_the_first_cut_decides_the_cost_grows_by_whole_steps():
-    costs = table(("bosh3", 1e-1, 4, 0.1), ("bosh3", 1e-2, 7, 0.01), first_dt={4: 1.0, 7: 0.5})
-    assert costs.first_dt("bosh3", 2e-2) == 1.0
-    assert costs.nfe_mean("bosh3", 2e-2) == 4
-    assert costs.nfe_p99("bosh3", 2e-2) == 10  # one attempt rejected, two smaller ones
-    assert costs.nfe_mean("bosh3", 1e-2) == pytest.approx(7)
-
-
-def test_between_rows_the_percentile_is_a_whole_number_of_attempts():
-    assert COSTS.nfe_p99("bosh3", 5e-2) == 10  # 9.5 by interpolation: 1 + 3 * 3
-
-
 @given(st.floats(1e-3, 1e-1))
-def test_nfe_grows_towards_tight_tolerances_and_halfway_is_the_geometric_mean(tol):
+def test_where_nothing_was_measured_between_rows_nfe_is_theirs_in_the_logarithm(tol):
     found = COSTS.nfe_mean("bosh3", tol)
     assert 4 * (1 - 1e-9) <= found <= 40 * (1 + 1e-9)
     assert COSTS.nfe_mean("bosh3", tol * 0.9 if tol > 1.2e-3 else tol) >= found * (1 - 1e-9)
     assert COSTS.nfe_mean("bosh3", (1e-2 * 1e-3) ** 0.5) == pytest.approx(20)
+
+
+def test_what_was_measured_between_rows_is_what_is_told():
+    between = (12.0, 13.0, 13.0, 16.0)
+    rows = table(("bosh3", 1e-1, 4, 0.1), ("bosh3", 1e-2, 16, 0.01))._spec.calibration.rows
+    rows = (rows[0], rows[1].model_copy(update={"nfe_between": between}))
+    costs = CostTable(spec(calibration("logit").model_copy(update={"rows": rows})))
+    for share, nfe in zip(NFE_BETWEEN, between, strict=True):
+        assert costs.nfe_mean("bosh3", 0.1 ** (1 + max(share, 1e-9))) == pytest.approx(nfe, rel=1e-6)
+    assert costs.nfe_mean("bosh3", 1e-1) == 4
+    assert costs.nfe_mean("bosh3", 0.1**1.125) == pytest.approx((12 * 13) ** 0.5)
+    assert costs.nfe_mean("bosh3", 1e-2) == 16
 
 
 def test_looser_than_measured_costs_the_loosest_row_and_tighter_is_unknown():
@@ -96,6 +106,11 @@ def test_auto_takes_the_cheapest_method_that_is_nearly_as_exact_as_the_reference
     assert COSTS.cheapest_method(1e-3, 1e-3) == "dopri5"
     # the error belongs to the larger of rtol and atol, the cost to the smaller
     assert COSTS.cheapest_method(1e-2, 1e-3) == "dopri5"
+
+
+def test_of_two_methods_that_cost_the_same_auto_takes_the_more_accurate():
+    for worse, better in (("bosh3", "dopri5"), ("dopri5", "bosh3")):
+        assert table((worse, 1e-2, 7, 0.012), (better, 1e-2, 7, 0.01)).cheapest_method(1e-2, 1e-2) == better
 
 
 @pytest.mark.parametrize(("tol", "cap", "budget"), [(1e-1, 10_000, 200), (1e-3, 10_000, 790), (1e-3, 300, 300)])

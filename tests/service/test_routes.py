@@ -2,8 +2,8 @@ import json
 
 import numpy as np
 import pytest
+from apps import running_app
 from artifacts import CLOUD, DECAY, DIGITS, RAW, SPRING
-from conftest import running_app
 
 IMAGE = np.random.default_rng(5).random((8, 8)).round(3).tolist()
 
@@ -122,7 +122,7 @@ def test_wrong_methods_and_media_types_are_told_the_right_ones(client):
     ("headers", "words"),
     [
         ({"Content-Type": "application/json; charset=utf-16"}, "utf-16"),
-        ({"Content-Type": "application/json", "Content-Encoding": "gzip"}, "Content-Encoding"),
+        ({"Content-Type": "application/json", "Content-Encoding": "br"}, "Content-Encoding"),
     ],
 )
 def test_encodings_that_are_not_read_are_named(client, headers, words):

@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import httpx
+from apps import ODESERVE, environment
 from artifacts import CLOUD, DIGITS
-from conftest import ODESERVE, environment
 
 POINT = {"points": [[0.0, 1.0, 0.0]]}
 
@@ -74,6 +74,22 @@ assert "torch" not in sys.modules
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_onnx_runtime_is_not_allowed_to_tell_others_of_its_use():
+    code = """
+import os, sys
+import service.backends
+assert "onnxruntime" not in sys.modules
+assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+import service.backends.onnx
+"""
+    variables = environment()
+    variables.pop("ORT_DISABLE_TELEMETRY", None)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=variables, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_an_altered_artifact_ends_the_start_with_its_name(models_dir, tmp_path):

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from apps import running_app
 from artifacts import CLOUD, DIGITS, RAW
-from conftest import running_app
 
 from node_model.manifest import read_manifest
 from service.api import tightening

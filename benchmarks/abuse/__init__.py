@@ -1,0 +1,1 @@
+"""What ordinary clients notice while others misbehave."""

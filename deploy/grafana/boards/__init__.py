@@ -1,0 +1,1 @@
+"""Four dashboards, linked to each other, with the same variables."""
