@@ -66,6 +66,7 @@ bench: .venv/.test ## Benchmarks against the rivals, into docs/benchmarks/
 	$(BIN)/python -m benchmarks.work_precision
 	$(BIN)/python -m benchmarks.solver_table
 	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks.pictures
 	$(BIN)/python -m benchmarks.serving
 
 clean: ## Remove the environment and caches

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -18,6 +19,10 @@ from node_model.odenet import ODENet, ODENetConfig
 WEIGHTS = "weights.safetensors"
 
 Model = ODENet | CNF
+
+OWN_FAMILIES: dict[str, Callable[[dict[str, Any]], Any]] = {}
+"""Networks of a user's own: by the `family` of a manifest's architecture, what makes one of the rest of it, a module
+with `programs()`. Empty, because an artifact holds nothing executable: whoever runs one in PyTorch enters it here."""
 
 
 def architecture_of(model: Model) -> dict[str, object]:
@@ -38,9 +43,15 @@ def rebuild(manifest: Manifest) -> Model:
             return ODENet(ODENetConfig(**config))
         if family == "cnf":
             return CNF(CNFConfig.of(config))
+        if family in OWN_FAMILIES:
+            own: Model = OWN_FAMILIES[family](config)
+            return own
     except (TypeError, ValueError) as error:
         raise ArtifactError(f"{manifest.name}: architecture: {error}") from error
-    raise ArtifactError(f"{manifest.name}: architecture.family: expected odenet or cnf, got {family!r}")
+    known = " or ".join(("odenet", "cnf", *OWN_FAMILIES))
+    raise ArtifactError(
+        f"{manifest.name}: architecture.family: expected {known}, got {family!r}; as ONNX graphs any family is served"
+    )
 
 
 def save_weights(model: Model, directory: Path) -> None:

@@ -39,10 +39,27 @@ class Normalisation(_Strict):
     std: tuple[float, ...]
 
 
+class PictureSpec(_Strict):
+    """How a picture becomes an input: light on dark, what it shows scaled to a box and placed in the input's frame.
+
+    `shows`: `ink`, strokes on a ground that may be unevenly lit, from which they are taken out; or `item`, one thing
+    on a plain ground, with its shades. `centre`: which point of the box comes to the middle of the frame. `stroke`: a
+    line that would be thinner is thickened to this.
+
+    Units: `box`, its longer side, and `stroke` in pixels of the input.
+    """
+
+    shows: Literal["ink", "item"]
+    box: int = Field(ge=1)
+    centre: Literal["mass", "box"]
+    stroke: float | None = Field(default=None, gt=0)
+
+
 class TensorSpec(_Strict):
     """One input, argument or output; `shape` leaves the lane axis out.
 
-    `draw` says that the host makes the tensor itself, from numpy's Philox keyed by (seed, item index).
+    `draw` says that the host makes the tensor itself, from numpy's Philox keyed by (seed, item index). Without
+    `picture` the input is not one that a picture can be turned into.
     """
 
     name: Name
@@ -51,6 +68,13 @@ class TensorSpec(_Strict):
     range: tuple[float, float] | None = None
     normalisation: Normalisation | None = None
     draw: Literal["standard_normal", "rademacher"] | None = None
+    picture: PictureSpec | None = None
+
+    @model_validator(mode="after")
+    def _picture_fits(self) -> "TensorSpec":
+        if self.picture and (len(self.shape) != 2 or self.range is None or self.picture.box > min(self.shape)):
+            raise ValueError("picture: expected an input [height, width] with a range, and a box within it")
+        return self
 
     @property
     def size(self) -> int:

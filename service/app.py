@@ -24,7 +24,10 @@ from service.api.keys import KeyGuard
 from service.api.middleware import BodyLimits, DirectRoutes, RequestContext
 from service.api.openapi import describe
 from service.api.prefix import UnderPrefix
-from service.api.routes import PROGRAMS, SOLVE_CODES, prepare_bodies
+from service.api.routes import SOLVING
+from service.api.swap import serve_models
+from service.api.v2 import control
+from service.api.v2 import routes as v2_routes
 from service.build import build_version
 from service.logs import log_request
 from service.metrics import Metrics
@@ -34,7 +37,7 @@ from service.settings import Settings
 
 log = logging.getLogger("odeserve")
 
-ROUTERS = (routes.router, about.router, docs_page.router)
+ROUTERS = (routes.router, about.router, docs_page.router, v2_routes.router, control.router)
 ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 DESCRIPTION = "Neural ordinary differential equations, with the solver's tolerance as a request parameter."
 
@@ -63,6 +66,7 @@ def create_app(settings: Settings, spans: Spans | None = None) -> FastAPI:
         )
         yield
         app.state.loading.cancel()
+        context.loader.shutdown(wait=False)
         await asyncio.to_thread(context.runner.stop)
         if spans:
             await asyncio.to_thread(spans.close)
@@ -109,35 +113,24 @@ def create_app(settings: Settings, spans: Spans | None = None) -> FastAPI:
 
 
 async def _load(context: Context, paths: Iterable[str]) -> Models:
-    models = await asyncio.to_thread(load_models, context.settings)
-    for model in models:
-        context.runner.add_model(model.programs.values())
-        methods = {method for program in model.programs.values() for method in program.spec.methods}
-        context.metrics.model_loaded(model.name, model.manifest.version, model.manifest.task, sorted(methods))
-        for name, program in model.programs.items():
-            context.metrics.calibration_loaded(model.name, name, program)
+    models = await asyncio.get_running_loop().run_in_executor(context.loader, load_models, context.settings)
+    serve_models(context, models)
     _expect_requests(context, models, paths)
-    prepare_bodies(models, context.settings.max_items)
-    context.loaded = models
     return models
 
 
 def _expect_requests(context: Context, models: Models, paths: Iterable[str]) -> None:
-    """Make the counters of every route with what its requests can come to, before and after their model is known."""
-    metrics, guarded = context.metrics, [Code.UNAUTHORIZED] if context.settings.api_keys else []
+    """Make the counters of what requests can come to before a model is known, on every path; swap has the others."""
+    guarded = [Code.UNAUTHORIZED] if context.settings.api_keys else []
     everywhere = [Code.INVALID_INPUT, Code.NOT_READY, Code.METHOD_NOT_ALLOWED, Code.INTERNAL, *guarded]
-    metrics.expect("none", ["none"], [Code.NOT_FOUND, Code.METHOD_NOT_ALLOWED, *guarded])
+    context.metrics.expect("none", ["none"], [Code.NOT_FOUND, Code.METHOD_NOT_ALLOWED, *guarded])
     for path in paths:
-        metrics.expect(path, ["none"], [*everywhere, "cancelled"])
-        if path in PROGRAMS:
-            after = set(SOLVE_CODES) - {Code.UNKNOWN_MODEL}
-            metrics.expect(path, models.with_program(PROGRAMS[path]), ["ok", "partial", "cancelled", *sorted(after)])
-            metrics.expect(path, ["none"], [Code.UNKNOWN_MODEL])
-        elif "{name}" in path:
-            metrics.expect(path, models.names, ["ok", Code.INVALID_INPUT])
-            metrics.expect(path, ["none"], [Code.UNKNOWN_MODEL])
-        else:
-            metrics.expect(path, ["none"], ["ok"])
+        context.metrics.expect(path, ["none"], [*everywhere, "cancelled"])
+        if "{name}" in path:
+            context.metrics.expect(path, models.names, ["ok", Code.INVALID_INPUT])
+            context.metrics.expect(path, ["none"], [Code.UNKNOWN_MODEL])
+        elif path not in SOLVING:
+            context.metrics.expect(path, ["none"], ["ok"])
 
 
 def _failed(request: Request, error: ApiError) -> Response:

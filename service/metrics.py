@@ -1,6 +1,7 @@
 """Request records turned into Prometheus metrics. The only importer of the client."""
 
 import math
+import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -135,6 +136,7 @@ class Metrics:
             "Log lines that were not written because nobody read those before them.",
             registry=registry,
         )
+        self._writing = threading.Lock()
         self._noted: deque[tuple[RequestRecord, float] | StepReport] = deque()
         # The client's own lookup of a child takes a lock and turns every label into text, some 5 us.
         self._child = lru_cache(maxsize=None)(_labelled)
@@ -169,6 +171,10 @@ class Metrics:
     def line_dropped(self) -> None:
         """Count a log line that was not written. From any thread."""
         self._dropped.inc()
+
+    def model_unloaded(self, name: str, model_version: str, task: str) -> None:
+        """Say that a version is served no more. What it has counted stays counted."""
+        self._model_info.remove(name, model_version, task)
 
     def count(self, record: RequestRecord, seconds: float) -> None:
         """Count a request that has ended: the one place where that happens."""
@@ -219,16 +225,21 @@ class Metrics:
         child(self._useful, model, method).inc(tally.useful)
 
     def text(self, state: EngineState) -> bytes:
-        """The exposition of every metric, of CONTENT_TYPE."""
+        """The exposition of every metric, of CONTENT_TYPE. From any thread."""
         self._settle()
+        with self._writing:
+            self._show(state)
+            return generate_latest(self._registry)
+
+    def _show(self, state: EngineState) -> None:
         self._depth.set(state.queue_depth)
         self._work.set(state.queued_seconds)
         for gauge, lanes in ((self._active, state.lanes_active), (self._capacity, state.lanes_capacity)):
+            gauge.clear()  # models come and go
             for (model, shard), count in lanes.items():
                 gauge.labels(model, str(shard)).set(count)
         for shard, heartbeat in enumerate(state.heartbeats):
             self._heartbeat.labels(str(shard)).set(heartbeat)
-        return generate_latest(self._registry)
 
     def value(self, name: str, labels: Mapping[str, str]) -> float | None:
         """One sample, None when there is no such child yet."""

@@ -60,12 +60,22 @@ class Models:
         name, _, version = wanted.partition("@")
         versions = self._versions.get(name)
         if versions is None:
-            raise UnknownModelError(f"no model {wanted[:80]!r}; known are {', '.join(self.names)}")
+            known = f"known are {', '.join(self.names)}" if self.names else "none is loaded"
+            raise UnknownModelError(f"no model {wanted[:80]!r}; {known}")
         if "@" not in wanted:
             return list(versions.values())[-1]
         if version not in versions:
             raise UnknownModelError(f"no version {version[:80]!r} of {name}; known are {', '.join(versions)}")
         return versions[version]
+
+    def versions(self, name: str) -> list[str]:
+        """Of a model, in order; none of an unknown one."""
+        return list(self._versions.get(name, ()))
+
+    def replaced(self, gone: Iterable[LoadedModel], new: Iterable[LoadedModel]) -> "Models":
+        """These models without some and with others."""
+        without = set(map(id, gone))
+        return Models([*(model for model in self if id(model) not in without), *new], self._defaults)
 
     def with_program(self, program: str) -> list[str]:
         """Names of the models whose highest version has a program."""
@@ -82,12 +92,17 @@ class Models:
         return any(self.default_for(program) is model for program in model.programs)
 
 
+def artifacts_in(models_dir: Path) -> list[Path]:
+    """Directories `<models_dir>/<name>/<version>` with a manifest, in order."""
+    return sorted(path.parent for path in models_dir.glob(f"[!.]*/[!.]*/{MANIFEST}"))
+
+
 def find_artifacts(settings: Settings) -> list[Path]:
-    """Directories `<models_dir>/<name>/<version>` that the settings ask for, in order.
+    """The artifacts that the settings ask for, in order.
 
     Errors: ArtifactError when a wanted model is not there, or nothing is.
     """
-    found = sorted(path.parent for path in settings.models_dir.glob(f"[!.]*/[!.]*/{MANIFEST}"))
+    found = artifacts_in(settings.models_dir)
     if not found:
         raise ArtifactError(f"{settings.models_dir}: no artifact here; expected <model>/<version>/{MANIFEST}")
     if "*" in settings.models:
@@ -147,7 +162,7 @@ def _check_shapes(stepper: Stepper) -> None:
     lanes = stepper.start(example_rows(spec, 1, 1.0)).lanes
     if tuple(lanes.y.shape) != (1, spec.dim):
         raise ValueError(f"the state has {lanes.y.shape[1:]} numbers; its parts in {MANIFEST} have {spec.dim}")
-    for output, array in zip(spec.outputs, stepper.decode(lanes), strict=True):
+    for output, array in zip(spec.outputs, stepper.decode(lanes.y), strict=True):
         if array.shape[1:] != output.shape:
             raise ValueError(f"output {output.name} has shape {array.shape[1:]}, in {MANIFEST} {output.shape}")
 

@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     default_models: Names = Field(
         default=("odenet-mnist", "cnf-two-moons"), description="who answers when a request names no model"
     )
+    model_control: Literal["none", "explicit"] = Field(
+        default="none", description="explicit: models are loaded and unloaded by requests under /v2/repository"
+    )
     backend: Literal["onnx", "torch"] = Field(default="onnx", description="exported graphs, or PyTorch's own step")
     device: str = Field(
         default="cpu", pattern=r"cpu|cuda(:\d+)?", description="of the torch backend: cpu, cuda, cuda:1"
@@ -52,6 +55,9 @@ class Settings(BaseSettings):
     lanes: int | None = Field(default=None, ge=1, le=65536, description="rows in one step; measured when not set")
     max_body_mb: float = Field(default=16, gt=0, description="largest request body, MiB")
     max_items: int = Field(default=20_000, ge=1, description="most items (rows of the solver) in a request")
+    max_pixels: int = Field(
+        default=25_000_000, ge=1, description="most pixels of a picture; of all in a request, four times as many"
+    )
     max_nfe: int = Field(default=10_000, ge=1, description="most field evaluations an item may use")
     queue_seconds: float = Field(default=5, gt=0, description="most predicted seconds of work ahead of a request")
     max_seconds: float = Field(default=60, gt=0, description="a request that takes longer ends with 504")

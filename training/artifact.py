@@ -6,7 +6,16 @@ from pathlib import Path
 from node_model.checkpoint import WEIGHTS, Model, architecture_of, publish, save_weights
 from node_model.cnf import CNF
 from node_model.export import DEFAULT_METHODS, export_program, method_specs
-from node_model.manifest import Manifest, PartSpec, ProgramSpec, Provenance, TolLimits, sha256_of, write_manifest
+from node_model.manifest import (
+    Manifest,
+    PartSpec,
+    PictureSpec,
+    ProgramSpec,
+    Provenance,
+    TolLimits,
+    sha256_of,
+    write_manifest,
+)
 from node_model.odenet import ODENet
 from node_model.program import Program
 from training.command import command_of
@@ -41,22 +50,32 @@ def export_run(run: Path, name: str, version: str, root: Path, data_dir: Path | 
     )
     model = task.model
     labels = task.data.class_names if isinstance(task, ClassifyTask) else None
+    picture = task.data.picture if isinstance(task, ClassifyTask) else None
     destination = root / name / version
 
     def write(directory: Path) -> None:
-        write_artifact(model, name, version, provenance, labels, directory)
+        write_artifact(model, name, version, provenance, labels, directory, picture)
 
     publish(destination, write)
     return destination
 
 
 def write_artifact(
-    model: Model, name: str, version: str, provenance: Provenance, labels: tuple[str, ...] | None, directory: Path
+    model: Model,
+    name: str,
+    version: str,
+    provenance: Provenance,
+    labels: tuple[str, ...] | None,
+    directory: Path,
+    picture: PictureSpec | None = None,
 ) -> None:
-    """Weights, graphs and an uncalibrated manifest, into an empty directory."""
+    """Weights, graphs and an uncalibrated manifest, into an empty directory.
+
+    `picture`: how a picture becomes an input; None: it does not.
+    """
     model = model.cpu().eval()
     save_weights(model, directory)
-    programs = {program.name: _program_spec(program, directory) for program in model.programs()}
+    programs = {program.name: _program_spec(program, directory, picture) for program in model.programs()}
     files = [WEIGHTS, *(str(path.relative_to(directory)) for path in sorted(directory.rglob("*.onnx")))]
     manifest = Manifest(
         name=name,
@@ -74,10 +93,10 @@ def write_artifact(
     write_manifest(directory, manifest)
 
 
-def _program_spec(program: Program, directory: Path) -> ProgramSpec:
+def _program_spec(program: Program, directory: Path, picture: PictureSpec | None) -> ProgramSpec:
     return ProgramSpec(
         graphs=export_program(program, directory),
-        input=program.input,
+        input=program.input.model_copy(update={"picture": picture}),
         outputs=program.outputs,
         args=program.args,
         interval=program.interval,

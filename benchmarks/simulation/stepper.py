@@ -44,17 +44,17 @@ class SimulatedStepper:
         zeros, ones = np.zeros(count), np.ones(count, np.int64)
         limits = (zeros + 1, terms.rtol, terms.atol, terms.max_nfe)
         lanes = Lanes._make((rows.inputs, zeros, zeros, terms.first_dt, ones > 0, 0 * ones, ones, *limits, ()))
-        return Stepped(lanes, np.full(count, Status.RUNNING, np.int64), zeros, ones, ones > 0, zeros)
+        return Stepped(lanes, np.full(count, Status.RUNNING, np.int64), zeros, ones, ones > 0, zeros, zeros)
 
     def restart(self, lanes: Lanes, terms: Terms) -> Stepped:
         none = np.zeros(len(lanes.t), np.int64)
-        return Stepped(lanes._replace(nfe=none), none, lanes.t, none, lanes.accepted, lanes.t)
+        return Stepped(lanes._replace(nfe=none), none, lanes.t, none, lanes.accepted, lanes.t, lanes.t)
 
     def step(self, method: str, lanes: Lanes) -> Stepped:
         self._clock.now += self._step(method, len(lanes.t)) + self._turn
         left, nfe = lanes.y - 1, lanes.nfe + self._spec.methods[method].nfe_attempt
         status = np.where(left[:, 0] > 0, Status.RUNNING, Status.OK)
-        return Stepped(lanes._replace(y=left, nfe=nfe), status, lanes.t, nfe, lanes.accepted, np.zeros(len(nfe)))
+        return Stepped(lanes._replace(y=left, nfe=nfe), status, lanes.t, nfe, lanes.accepted, *[np.zeros(len(nfe))] * 2)
 
     def select(self, lanes: Lanes, index: Array) -> Lanes:
         return Lanes._make((*(array[index] for array in lanes[:-1]), ()))
@@ -62,8 +62,14 @@ class SimulatedStepper:
     def join(self, lanes: Lanes, others: Lanes) -> Lanes:
         return Lanes._make((*map(np.concatenate, zip(lanes[:-1], others[:-1], strict=True)), ()))
 
-    def decode(self, lanes: Lanes) -> tuple[Array, ...]:
-        return (lanes.y,)
+    def onward(self, lanes: Lanes, index: Array, t_end: Array) -> Lanes:
+        raise NotImplementedError("nobody here has stops")
+
+    def peek(self, lanes: Lanes, names: tuple[str, ...]) -> tuple[Array, ...]:
+        return tuple(getattr(lanes, name) for name in names)
+
+    def decode(self, y: Any) -> tuple[Array, ...]:
+        return (y,)
 
 
 def between(seconds: Mapping[int, float]) -> Callable[[int], float]:

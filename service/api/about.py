@@ -64,6 +64,8 @@ async def show_model(request: Request) -> Response:
         route: {
             "program": program,
             "input": manifest["programs"][program]["input"],
+            "args": manifest["programs"][program]["args"],
+            "interval": manifest["programs"][program]["interval"],
             "outputs": manifest["programs"][program]["outputs"],
             "methods": list(manifest["programs"][program]["methods"]),
             "tol": manifest["programs"][program]["tol"],
@@ -101,8 +103,7 @@ def _model(request: Request) -> LoadedModel:
 @router.get("/health/live", response_model=Liveness, responses=documented(Code.NOT_READY))
 async def live(request: Request) -> Response:
     """200 while every shard of the engine turns; 503 when one has hung for 10 s."""
-    if not context_of(request).runner.alive:
-        raise ApiError(Code.NOT_READY, "a shard of the engine hangs; restart the server", {"state": "hung"})
+    context_of(request).check_alive()
     return json_response({"status": "live"})
 
 

@@ -12,6 +12,7 @@ from service.api.errors import ApiError, Code
 from service.engine.cost import CostTable
 from service.engine.request import End, Request, Solution
 from service.engine.stepper import Array
+from service.engine.trace import Trace
 
 RETRY_SECONDS = 1
 STATUS_LABELS = tuple(Status(value).label for value in range(len(Status)))
@@ -46,7 +47,10 @@ def failure_of(request: Request, rows_per_item: int = 1) -> ApiError | None:
 class Solved:
     """What answers are made of: the answers of one program, item by item.
 
-    Shapes: outputs each [item, *output.shape]; every array of `solution` [item].
+    `calibrated`: they are answers at the end of the interval, which is where errors were measured. `trace` has what was
+    seen of the engine's `rows`, where a request wanted to see it.
+
+    Shapes: outputs each [item, *output.shape] or [item, stop, *output.shape]; rows, every array of `solution` [item].
     """
 
     method: str
@@ -55,18 +59,27 @@ class Solved:
     cost: CostTable
     solution: Solution
     outputs: tuple[Array, ...]
+    calibrated: bool = True
+    trace: Trace | None = None
+    rows: Array | None = None
 
     @classmethod
     def of(cls, request: Request) -> "Solved":
-        """Of a request without failure; rows that its deadline cut off say so."""
+        """Of a request without failure, or of its rows that have ended; rows that its deadline cut off say so."""
         problem, solution = request.problem, request.solution
         if request.end is End.DEADLINE:
             status = np.where(solution.status == Status.CANCELLED, Status.DEADLINE, solution.status)
             solution = replace(solution, status=status)
+        stops, spec = problem.stops, problem.program.spec
+        room = (len(problem),) if stops is None else (len(problem), len(stops))
         outputs = request.outputs or tuple(
-            np.full((len(problem), *spec.shape), np.nan, spec.dtype) for spec in problem.program.spec.outputs
+            np.full((*room, *output.shape), np.nan, output.dtype) for output in spec.outputs
         )
-        return cls(problem.method, problem.rtol, problem.atol, problem.program.cost, solution, outputs)
+        solved = cls(problem.method, problem.rtol, problem.atol, problem.program.cost, solution, outputs)
+        if stops is None and request.trace is None:
+            return solved
+        calibrated = stops is None or stops.tolist() == [spec.interval[1]]
+        return replace(solved, calibrated=calibrated, trace=request.trace, rows=np.arange(len(problem)))
 
     @property
     def loosest(self) -> float:
@@ -76,12 +89,15 @@ class Solved:
     def __len__(self) -> int:
         return len(self.solution.status)
 
-    def __getitem__(self, items: slice) -> "Solved":
-        """A range of the items."""
-        if items.start == 0 and items.stop >= len(self):
+    def __getitem__(self, items: slice | Array) -> "Solved":
+        """Some of the items: a range, or those of the given numbers."""
+        if isinstance(items, slice) and items.start == 0 and items.stop >= len(self):
             return self
         return replace(
-            self, solution=self.solution.part(items), outputs=tuple(output[items] for output in self.outputs)
+            self,
+            solution=self.solution.part(items),
+            outputs=tuple(output[items] for output in self.outputs),
+            rows=None if self.rows is None else self.rows[items],
         )
 
     @property
@@ -93,6 +109,11 @@ class Solved:
     def ok(self) -> Array:
         """[item] bool."""
         return np.asarray(self.status == Status.OK)
+
+    @cached_property
+    def logits(self) -> Array:
+        """The first output of a classifier, 0 for items that failed. Shapes: -> [item, class]."""
+        return np.where(self.ok[:, None], self.outputs[0], 0.0)
 
     @cached_property
     def stable(self) -> Array | None:
@@ -108,7 +129,7 @@ class Solved:
         """`status` and `solver` of each item."""
         solution, error, unit = self.solution, self.cost.error_p99(self.method, self.loosest), self.cost.unit
         common = {"method": self.method, "rtol": self.rtol, "atol": self.atol}
-        calibrated = None if error is None else {"p99": error, "unit": unit}
+        calibrated = {"p99": error, "unit": unit} if error is not None and self.calibrated else None
         columns = (self.status, solution.nfe, solution.accepted, solution.rejected, solution.error_estimate)
         return [
             {
@@ -126,13 +147,17 @@ class Solved:
         ]
 
 
+def winners(logits: Array) -> tuple[Array, Array]:
+    """The most probable class and the probabilities of all. Shapes: [item, class] -> [item] int, [item, class]."""
+    probabilities = np.exp(logits - np.maximum.reduce(logits, 1, keepdims=True))
+    probabilities /= np.add.reduce(probabilities, 1, keepdims=True)
+    return logits.argmax(1), probabilities
+
+
 def classifications(solved: Solved, labels: tuple[str, ...]) -> list[dict[str, Any]]:
     """`predictions` of /classify, from the logits, which are the first output."""
     ok = solved.ok
-    logits = np.where(ok[:, None], solved.outputs[0], 0.0)
-    index = logits.argmax(1)
-    probabilities = np.exp(logits - np.maximum.reduce(logits, 1, keepdims=True))
-    probabilities /= np.add.reduce(probabilities, 1, keepdims=True)
+    index, probabilities = winners(solved.logits)
     stable = None if solved.stable is None else solved.stable.tolist()
     return [
         {
@@ -188,3 +213,8 @@ def estimated_densities(solved: Solved) -> list[dict[str, Any]]:
 def samples(solved: Solved) -> list[Array | None]:
     """`samples` of /sample."""
     return [point if fine else None for fine, point in zip(solved.ok.tolist(), solved.outputs[0], strict=True)]
+
+
+def drawn(solved: Solved) -> list[dict[str, Any]]:
+    """Samples, each with what it took."""
+    return [{"sample": point, **item} for point, item in zip(samples(solved), solved.items(), strict=True)]

@@ -12,7 +12,7 @@ from service.api.errors import ApiError, Code, invalid
 from service.engine.draws import SEED_LIMIT
 from service.engine.stepper import Array
 
-_CONFIG = ConfigDict(extra="forbid", strict=True)
+STRICT = ConfigDict(extra="forbid", strict=True)
 MOST_QUOTES = 64
 """Bodies hold numbers; a few names are all that is quoted in them."""
 
@@ -29,24 +29,21 @@ class TensorBody:
         self._most_items = most_items
         # One list around all items, one for each, and one for each row of an item.
         self._most_lists = 2 + most_items * sum(math.prod(spec.shape[:axis]) for axis in range(len(spec.shape)))
-        tensor: Any = _number(spec)
-        for length in reversed(spec.shape):
-            tensor = Annotated[list[tensor], Field(min_length=length, max_length=length), FailFast()]
-        items = Annotated[list[tensor], Field(min_length=1, max_length=most_items), FailFast()]
-        fields: dict[str, Any] = {one: (tensor, None), many: (items, None)}
-        self._adapter = TypeAdapter(create_model("Body", __config__=_CONFIG, **fields))
+        fields: dict[str, Any] = {
+            one: (tensor_type(spec), None),
+            many: (list_type(tensor_type(spec), most_items), None),
+        }
+        self._adapter = TypeAdapter(create_model("Body", __config__=STRICT, **fields))
 
     def read(self, body: bytes) -> Array:
         """Shapes: -> [item, *spec.shape]. Errors: ApiError 422, or 413 for too many items."""
-        _refuse_many_names(body, (self._one, self._many))
+        refuse_many_names(body, (self._one, self._many))
         # Lists nested too deep are the parser's to refuse, and it does so early.
         if body.count(b"[") > self._most_lists and b"[" * (len(self._spec.shape) + 2) not in body:
-            raise _too_many(self._many, self._most_items)
-        parsed = _validated(self._adapter, body, self._many)
+            raise too_many(self._many, self._most_items)
+        parsed = validated(self._adapter, body, self._many)
         given = parsed.model_fields_set
-        if len(given) != 1:
-            got = "both" if given else "neither"
-            raise invalid(self._one, f"expected either {self._one} or {self._many}, got {got}")
+        refuse_other_than_one(given, self._one, self._many)
         if self._one in given:
             return np.array([getattr(parsed, self._one)], self._spec.dtype)
         return np.array(getattr(parsed, self._many), self._spec.dtype)
@@ -68,13 +65,26 @@ class SampleBody:
             "n": (Annotated[int, Field(ge=1, le=most_items)], ...),
             "seed": (Annotated[int, Field(ge=0, lt=SEED_LIMIT)], None),
         }
-        self._adapter = TypeAdapter(create_model("Body", __config__=_CONFIG, **fields))
+        self._adapter = TypeAdapter(create_model("Body", __config__=STRICT, **fields))
 
     def read(self, body: bytes) -> SampleRequest:
         """Errors: ApiError 422, or 413 for too many items."""
-        _refuse_many_names(body, ("n", "seed"))
-        parsed = _validated(self._adapter, body, "n")
+        refuse_many_names(body, ("n", "seed"))
+        parsed = validated(self._adapter, body, "n")
         return SampleRequest(parsed.n, parsed.seed)
+
+
+def tensor_type(spec: TensorSpec) -> Any:
+    """What pydantic reads one tensor of a spec with."""
+    tensor: Any = _number(spec)
+    for length in reversed(spec.shape):
+        tensor = Annotated[list[tensor], Field(min_length=length, max_length=length), FailFast()]
+    return tensor
+
+
+def list_type(entry: Any, most: int) -> Any:
+    """And a list of such."""
+    return Annotated[list[entry], Field(min_length=1, max_length=most), FailFast()]
 
 
 def _number(spec: TensorSpec) -> Any:
@@ -84,18 +94,28 @@ def _number(spec: TensorSpec) -> Any:
     return Annotated[float, Field(ge=low, le=high, allow_inf_nan=False)]
 
 
-def _refuse_many_names(body: bytes, known: tuple[str, ...]) -> None:
+def refuse_many_names(body: bytes, known: tuple[str, ...], most_quotes: int = MOST_QUOTES) -> None:
     """Before anything is parsed: a tree of a million names would cost a gigabyte before the first is found wrong."""
-    if body.count(b'"') > MOST_QUOTES:
+    if body.count(b'"') > most_quotes:
         raise invalid("body", f"more names than any request has; known are {', '.join(known)}")
 
 
-def _too_many(field: str, most: int) -> ApiError:
+def refuse_other_than_one(given: set[str], one: str, many: str) -> None:
+    """A body has one input or several. Errors: ApiError 422 when it has both fields or neither."""
+    if len(given) != 1:
+        got = "both" if given else "neither"
+        raise invalid(one, f"expected either {one} or {many}, got {got}")
+
+
+def too_many(field: str, most: int) -> ApiError:
+    """413: more items than the setting allows."""
     return ApiError(Code.TOO_LARGE, f"{field}: more than {most} items in a request", {"field": field, "limit": most})
 
 
-def _validated(adapter: TypeAdapter[Any], body: bytes, counted: str) -> Any:
-    """`counted` is the field whose excess is the server's limit (413), not the model's (422)."""
+def validated(adapter: TypeAdapter[Any], body: bytes, counted: str = "") -> Any:
+    """A body that is as it must be. Errors: ApiError 422, 413.
+
+    `counted` is the field whose excess is the server's limit (413), not the model's (422)."""
     try:
         return adapter.validate_json(body)
     except ValidationError as error:
@@ -105,9 +125,9 @@ def _validated(adapter: TypeAdapter[Any], body: bytes, counted: str) -> Any:
     if kind == "json_invalid":
         raise invalid("body", f"malformed JSON: {context['error']}")
     if path == counted and kind in ("too_long", "less_than_equal"):
-        raise _too_many(path, int(context.get("max_length") or context["le"]))
+        raise too_many(path, int(context.get("max_length") or context["le"]))
     if kind == "extra_forbidden":
-        raise invalid(path, f"unknown field; known are {', '.join(adapter.json_schema()['properties'])}")
+        raise invalid(path, f"unknown field; known are {_names_beside(adapter, first['loc'])}")
     if kind == "missing":
         raise invalid(path, "missing")
     if path == counted and kind == "too_short":
@@ -119,6 +139,7 @@ def _validated(adapter: TypeAdapter[Any], body: bytes, counted: str) -> Any:
 _EXPECTED = {
     "float_type": "a number",
     "int_type": "a whole number",
+    "string_type": "a string",
     "finite_number": "a finite number",
     "list_type": "a list",
     "model_type": "an object",
@@ -128,14 +149,21 @@ _EXPECTED = {
     "too_short": "{min_length} entries",
     "too_long": "{max_length} entries",
 }
-_KINDS: dict[type, str] = {bool: "a boolean", str: "a string", list: "a list", dict: "an object", type(None): "null"}
+KINDS: dict[type, str] = {bool: "a boolean", str: "a string", list: "a list", dict: "an object", type(None): "null"}
+
+
+def _names_beside(adapter: TypeAdapter[Any], location: tuple[int | str, ...]) -> str:
+    """The fields of an object that a wrong field stands in: of the body, or of the one kind of object in it."""
+    schema = adapter.json_schema()
+    inner = schema if len(location) == 1 else next(iter(schema["$defs"].values()))
+    return ", ".join(inner["properties"])
 
 
 def _got(kind: str, context: dict[str, Any], value: Any) -> str:
     if kind in ("too_short", "too_long"):
         length = context.get("actual_length")
         return "more" if length is None else str(length)
-    return _KINDS.get(type(value), f"{value!r:.80}")
+    return KINDS.get(type(value), f"{value!r:.80}")
 
 
 def _path(location: tuple[int | str, ...]) -> str:

@@ -1,5 +1,7 @@
 """What the handlers share: settings, models once they are loaded, solver threads, metrics."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -13,6 +15,7 @@ from service.engine.runner import Runner
 from service.metrics import Metrics
 from service.models import LoadedModel, Models
 from service.record import RequestRecord
+from service.repository import Repository
 from service.settings import Settings
 
 
@@ -29,7 +32,7 @@ class Plan:
 class Context:
     """One server's parts. `loaded` is None until every model is loaded, checked, warmed and timed.
 
-    `plans` holds what queries came to, by route and text, for these models.
+    `plans` holds what queries came to, by route and text, for these models; whoever holds `control` may change them.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
@@ -38,6 +41,10 @@ class Context:
         self.runner = Runner(settings.shards, settings.queue_seconds, metrics.step, most_seconds=settings.max_seconds)
         self.loaded: Models | None = None
         self.plans: dict[tuple[str, bytes], Plan] = {}
+        self.repository = Repository(settings)
+        self.control = asyncio.Lock()
+        # One thread for all loading: each further one would keep a heap of its own.
+        self.loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self.draining = False
 
     @property
@@ -49,6 +56,11 @@ class Context:
         if self.loaded is None:
             raise ApiError(Code.NOT_READY, "models are still being loaded", {"state": "starting"}, headers)
         return self.loaded
+
+    def check_alive(self) -> None:
+        """Errors: ApiError 503 when a shard has hung for 10 s."""
+        if not self.runner.alive:
+            raise ApiError(Code.NOT_READY, "a shard of the engine hangs; restart the server", {"state": "hung"})
 
 
 def context_of(request: Request) -> Context:

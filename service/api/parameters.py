@@ -120,13 +120,18 @@ class Parameters:
     def probes(self) -> Probes | None:
         """None for the exact trace."""
         trace = self.word("trace", tuple(KINDS["trace"]["enum"]))
-        count, seed = (self.count(name, *_bounds(name)) for name in ("probes", "seed"))
+        probes = self.drawn_probes()
         if trace == "hutchinson":
-            return Probes(count or DEFAULT_PROBES, seed)
+            return probes
         for name in ("probes", "seed"):
             if name in self._given:
                 raise invalid(name, "only with trace=hutchinson")
         return None
+
+    def drawn_probes(self) -> Probes:
+        """How many and from which seed, where the trace is estimated anyway."""
+        count, seed = (self.count(name, *_bounds(name)) for name in ("probes", "seed"))
+        return Probes(count or DEFAULT_PROBES, seed)
 
     def given(self, *names: str) -> list[str]:
         """Which of some names the query has."""

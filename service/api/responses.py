@@ -14,15 +14,17 @@ LARGE = 500
 
 @dataclass(frozen=True)
 class Items:
-    """A list in an answer, built slice by slice. `build(first, last)` gives the items of a range."""
+    """A list in an answer, built slice by slice. `build(first, last)` gives the items of a range, `at_once` of them
+    without a pause."""
 
     count: int
     build: Callable[[int, int], list[Any]]
+    at_once: int = LARGE
 
 
 def answer_response(content: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
     """JSON of plain data, numpy arrays and `Items`, streamed when there are many of them."""
-    if max((value.count for value in content.values() if isinstance(value, Items)), default=0) <= LARGE:
+    if all(value.count <= value.at_once for value in content.values() if isinstance(value, Items)):
         plain = {k: v.build(0, v.count) if isinstance(v, Items) else v for k, v in content.items()}
         return json_response(plain, headers=headers)
 
@@ -35,9 +37,9 @@ def answer_response(content: Mapping[str, Any], headers: Mapping[str, str]) -> R
                 yield orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
                 continue
             bracket = b"["
-            for first in range(0, value.count, LARGE):
+            for first in range(0, value.count, value.at_once):
                 part = orjson.dumps(
-                    value.build(first, min(first + LARGE, value.count)), option=orjson.OPT_SERIALIZE_NUMPY
+                    value.build(first, min(first + value.at_once, value.count)), option=orjson.OPT_SERIALIZE_NUMPY
                 )
                 yield bracket + part[1:-1]
                 bracket = b","
@@ -48,7 +50,11 @@ def answer_response(content: Mapping[str, Any], headers: Mapping[str, str]) -> R
     return StreamingResponse(slices(), headers=dict(headers), media_type="application/json")
 
 
-def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_bytes(content: Any) -> bytes:
     """JSON of plain data and numpy arrays; a number that is not finite becomes null."""
-    body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
-    return Response(body, status, dict(headers or {}), media_type="application/json")
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """The same as an answer."""
+    return Response(json_bytes(content), status, dict(headers or {}), media_type="application/json")

@@ -111,6 +111,72 @@ class SampleAnswer(_Answer):
     predictions: list[Drawn]
 
 
+class Prediction(_Item):
+    """One input. `output` is what the model answers, several outputs by their names; null where the status is not ok.
+    With `t` a list with one such for each time, null for times that the item did not come to.
+    """
+
+    output: Any
+
+
+class PredictAnswer(_Answer):
+    """Predictions in the order of the inputs; `t` as it was asked for, `seed` where the model draws something."""
+
+    predictions: list[Prediction]
+    t: list[float] | None = None
+    seed: int | None = None
+
+
+class OnTheWay(BaseModel):
+    """What was found at a time: of a classifier label and probabilities; of a flow position, velocity (by the field's
+    time) and log-det (nats); of a model of one's own its output.
+    """
+
+    t: float
+    label: str | None = None
+    index: int | None = None
+    probabilities: list[float | None] | None = None
+    position: list[float | None] | None = None
+    velocity: list[float | None] | None = None
+    log_det: float | None = None
+    output: Any = None
+
+
+class Step(OnTheWay):
+    """One attempt, which led to `t` by a step of length `dt`; accepted when `error_ratio` is at most 1, null when
+    that was not finite. What was found at `t` is there when the attempt was accepted.
+    """
+
+    dt: float
+    accepted: bool
+    error_ratio: float | None
+
+
+class Trajectory(_Item):
+    """One item: its answer as the route of its kind gives it, the start, and every attempt in order."""
+
+    label: str | None = None
+    index: int | None = None
+    probabilities: list[float] | None = None
+    stable: bool | None = None
+    log_density: float | None = None
+    sample: list[float] | None = None
+    output: Any = None
+    start: OnTheWay | None
+    steps: list[Step]
+
+
+class TrajectoryAnswer(_Answer):
+    """Items in order. `units` of a flow's positions and velocities: those of its input, or of its state where the model
+    cannot say the others; `seed` and `t` as in /sample and /predict.
+    """
+
+    items: list[Trajectory]
+    units: Literal["input", "state"] | None = None
+    seed: int | None = None
+    t: list[float] | None = None
+
+
 def _one_of(one: str, many: str) -> ConfigDict:
     """A body with one input or several: either field, not both."""
     return ConfigDict(
@@ -119,16 +185,20 @@ def _one_of(one: str, many: str) -> ConfigDict:
 
 
 Image = Annotated[list[Any], Field(min_length=1, json_schema_extra={"items": {"type": ["array", "number"]}})]
+Picture = Annotated[dict[Literal["b64"], str], Field(min_length=1)]
 Point = Annotated[list[float], Field(min_length=1)]
 
 
 class ClassifyBody(BaseModel):
-    """One `image` or several `images`, each in the shape and range of the model's input."""
+    """One `image` or several `images`: numbers in the shape and range of the model's input.
+
+    Or `{"b64": ...}`, a PNG or JPEG file in base64, where the model says how a picture becomes its input.
+    """
 
     model_config = _one_of("image", "images")
 
-    image: Image = Field(default_factory=list)
-    images: list[Image] = Field(default_factory=list, min_length=1)
+    image: Image | Picture = Field(default_factory=list)
+    images: list[Image] | list[Picture] = Field(default_factory=list, min_length=1)
 
 
 class DensityBody(BaseModel):
@@ -146,6 +216,19 @@ class SampleBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     n: int = Field(ge=1)
+    seed: int = Field(default_factory=int, ge=0, lt=2**63)
+
+
+class PredictBody(BaseModel):
+    """One `input` or several `inputs`; where the model has arguments, `args` by name: a tensor each for one input, as
+    many as inputs for several. `t`: times to answer at, in the direction of the model's interval and within it; without
+    it, at its end. `seed`: of what the model draws.
+    """
+
+    input: Any = Field(default_factory=list)
+    inputs: list[Any] = Field(default_factory=list, min_length=1, examples=[[[1.0, 0.0]]])
+    args: dict[str, Any] = Field(default_factory=dict)
+    t: list[float] = Field(default_factory=list, min_length=1, max_length=1000, examples=[[0.5, 1.0]])
     seed: int = Field(default_factory=int, ge=0, lt=2**63)
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from service.api.middleware import CancelledWhenLeft
 from service.api.responses import answer_response
 from service.engine.choice import UnreachableDeadlineError
 from service.engine.request import End, Problem, QueueFullError, Request
+from service.engine.runner import Pending
 from service.engine.stepper import Array
 from service.record import NfeBand, RequestRecord, SolveRecord
 
@@ -42,24 +43,46 @@ async def solve(job: Job, inputs: Array, args: tuple[Array, ...] = (), rows_per_
     Errors: ApiError for what was refused or went wrong.
     """
     wishes, program = job.plan.wishes, job.plan.program
-    problems = [way.problem(program, inputs, args, wishes.partial) for way in wishes.ways]
-    request = await submit(job, problems)
-    return first_solved(job, request, rows_per_item)
+    return await solve_problems(
+        job, [way.problem(program, inputs, args, wishes.partial) for way in wishes.ways], rows_per_item
+    )
+
+
+async def solve_problems(job: Job, problems: Sequence[Problem], rows_per_item: int = 1) -> Solved:
+    """The same for rows in the engine's words, in one way or several. Errors: as `solve`."""
+    return first_solved(job, await submit(job, problems), rows_per_item)
 
 
 async def submit(job: Job, problems: Sequence[Problem]) -> Request:
     """The request once it has ended. Errors: ApiError for what was refused."""
-    wishes, context, received = job.plan.wishes, job.context, job.record.received
-    seconds = context.settings.max_seconds if wishes.deadline is None else wishes.deadline
+    seconds, received, strict = _seconds(job), job.record.received, job.plan.wishes.deadline is not None
     try:
         async with CancelledWhenLeft(job.request):
-            return await context.runner.solve(
-                problems, received=received, deadline=received + seconds, strict=wishes.deadline is not None
+            return await job.context.runner.solve(
+                problems, received=received, deadline=received + seconds, strict=strict
             )
-    except QueueFullError as error:
-        raise _queue_full(error) from error
-    except UnreachableDeadlineError as error:
-        raise _unreachable(error, seconds) from error
+    except (QueueFullError, UnreachableDeadlineError) as error:
+        raise _refusal(error, seconds) from error
+
+
+def begin(job: Job, problems: Sequence[Problem], told: Callable[[Array], None]) -> Pending:
+    """A request that was let in; `told` is called with the numbers of its rows as they end.
+
+    Errors: ApiError for what was refused.
+    """
+    seconds, received, strict = _seconds(job), job.record.received, job.plan.wishes.deadline is not None
+    try:
+        return job.context.runner.submit(
+            problems, received=received, deadline=received + seconds, strict=strict, told=told
+        )
+    except (QueueFullError, UnreachableDeadlineError) as error:
+        raise _refusal(error, seconds) from error
+
+
+def _seconds(job: Job) -> float:
+    """Until a request's deadline, from its arrival."""
+    given = job.plan.wishes.deadline
+    return job.context.settings.max_seconds if given is None else given
 
 
 def first_solved(job: Job, request: Request, rows_per_item: int = 1) -> Solved:
@@ -121,11 +144,11 @@ def _whole(request: Request) -> bool:
     return request.end is End.COMPLETED and not (partial and (request.solution.status != Status.OK).any())
 
 
-def answer(job: Job, content: dict[str, Any]) -> Response:
+def answer(job: Job, content: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
     """The answer of a solve, with its headers."""
     manifest, taken = job.plan.model.manifest, timing(job.record)
     body = {"model": manifest.name, "version": manifest.version, **content, "timing_ms": taken}
-    return answer_response(body, cost_headers(job, taken))
+    return answer_response(body, cost_headers(job, taken) | (headers or {}))
 
 
 def timing(record: RequestRecord) -> dict[str, float]:
@@ -151,6 +174,10 @@ def cost_headers(job: Job, taken: dict[str, float]) -> dict[str, str]:
         "X-Tol": f"{solve.tol:g}",
         "Server-Timing": ", ".join(f"{name};dur={value}" for name, value in taken.items()),
     }
+
+
+def _refusal(error: QueueFullError | UnreachableDeadlineError, seconds: float) -> ApiError:
+    return _queue_full(error) if isinstance(error, QueueFullError) else _unreachable(error, seconds)
 
 
 def _queue_full(error: QueueFullError) -> ApiError:

@@ -1,5 +1,6 @@
 """tol=auto: solve every item at the loosest tolerance, then those whose label is not stable at the next, and so on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,8 +35,9 @@ async def tighten(job: Job, images: Array) -> tuple[Try, ...]:
     requests = [await submit(job, [first])]
     tries = [Try(np.arange(len(images)), first_solved(job, requests[0]))]
     for way in wishes.ways[1:]:
-        items = _unstable(tries[-1])
-        if not len(items):
+        items = unstable(tries[-1])
+        # Rows that the deadline kept from starting have no states to go on from, and no time either.
+        if not len(items) or requests[0].end is not End.COMPLETED:
             break
         begun = requests[0].begun(items)
         problem = replace(way.problem(program, images[items], (), True), begun=begun)
@@ -44,7 +46,7 @@ async def tighten(job: Job, images: Array) -> tuple[Try, ...]:
             break
         requests.append(request)
         tries.append(Try(items, Solved.of(request)))
-    note(job, requests, tol=_loosest(tries))
+    note(job, requests, tol=loosest(tries))
     return tuple(tries)
 
 
@@ -61,14 +63,14 @@ async def _in_time(job: Job, problem: Any) -> Request | None:
     return request
 
 
-def _unstable(last: Try) -> Array:
+def unstable(last: Try) -> Array:
     """Items that another try may settle. Shapes: -> [m], ascending."""
     stable = last.solved.stable
     assert stable is not None  # noqa: S101 - auto needs calibrated margins
     return last.items[last.solved.ok & ~stable]
 
 
-def _loosest(tries: list[Try]) -> float:
+def loosest(tries: Sequence[Try]) -> float:
     """The loosest tolerance that an item's answer comes from."""
     final = np.zeros(len(tries[0].items), np.int64)
     for number, tried in enumerate(tries[1:], 1):
@@ -84,11 +86,11 @@ def tightened_classifications(tries: tuple[Try, ...], labels: tuple[str, ...], a
         for item, prediction in zip(
             tried.items[first:last].tolist(), classifications(tried.solved[first:last], labels), strict=True
         ):
-            found[item - a] = _joined(found[item - a], prediction)
+            found[item - a] = joined(found[item - a], prediction)
     return found
 
 
-def _joined(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+def joined(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     """An item's answer after a further try."""
     earlier, solver = before.get("solver", {}), after["solver"]
     told = {name: solver[name] for name in ("method", "rtol", "nfe", "accepted", "rejected")}

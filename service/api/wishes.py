@@ -1,13 +1,14 @@
 """What a query asks of the solve: which tolerances will do, by which method, until when."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.api.errors import invalid
 from service.api.parameters import LEAST_DEADLINE_MS, Parameters
 from service.engine.program import ServedProgram
 from service.engine.request import Problem
 from service.engine.stepper import Array
+from service.engine.trace import Show
 
 WORTHWHILE = 0.9
 """A looser tolerance must not take more than this part of the work that the tighter one takes."""
@@ -15,18 +16,33 @@ WORTHWHILE = 0.9
 
 @dataclass(frozen=True)
 class Choice:
-    """One way to solve a request: the same for all its items."""
+    """One way to solve a request: the same for all its items. `spare_nfe`: by how much stops may raise the budget; none
+    where the caller has set it."""
 
     method: str
     rtol: float
     atol: float
     max_nfe: int
     first_dt: float
+    spare_nfe: int
 
-    def problem(self, program: ServedProgram, inputs: Array, args: tuple[Array, ...], partial: bool) -> Problem:
-        """In the engine's words. Shapes: inputs, args [row, ...]."""
+    def problem(
+        self,
+        program: ServedProgram,
+        inputs: Array,
+        args: tuple[Array, ...],
+        partial: bool,
+        *,
+        stops: Array | None = None,
+        show: Show | None = None,
+        most_nfe: int | None = None,
+    ) -> Problem:
+        """In the engine's words. `most_nfe` caps the budget. Shapes: inputs, args [row, ...]; stops [stop]."""
         how = (self.rtol, self.atol, self.max_nfe, self.first_dt)
-        return Problem(program, self.method, inputs, args, *how, partial)
+        problem = Problem(program, self.method, inputs, args, *how, partial, stops=stops, show=show)
+        budget = self.max_nfe + min(problem.extra_nfe, self.spare_nfe)
+        budget = budget if most_nfe is None else min(budget, most_nfe)
+        return problem if budget == self.max_nfe else replace(problem, max_nfe=budget)
 
 
 @dataclass(frozen=True)
@@ -34,13 +50,14 @@ class Wishes:
     """`ways` are tolerances that will do, tightest first: the first that fits deadline and load is taken. With `auto`
     they are tried one after another instead, loosest first, item by item until the label is stable.
 
-    Units: deadline in seconds from the arrival of the request; None when none was given.
+    Units: deadline in seconds from the arrival of the request, `max_nfe` in field evaluations; None when not given.
     """
 
     ways: tuple[Choice, ...]
     auto: bool
     deadline: float | None
     partial: bool
+    max_nfe: int | None = None
 
 
 def read_wishes(
@@ -57,6 +74,7 @@ def read_wishes(
         auto=auto,
         deadline=None if deadline_ms is None else deadline_ms / 1e3,
         partial=parameters.word("partial", ("false", "true")) == "true",
+        max_nfe=max_nfe,
     )
 
 
@@ -119,4 +137,5 @@ def _choice(
     cost, tightest = program.cost, min(rtol, atol)
     chosen = cost.cheapest_method(rtol, atol) if method == "auto" else method
     budget = max_nfe or cost.max_nfe(chosen, tightest, most_nfe)
-    return Choice(chosen, rtol, atol, budget, cost.first_dt(chosen, tightest))
+    spare = 0 if max_nfe else most_nfe - budget
+    return Choice(chosen, rtol, atol, budget, cost.first_dt(chosen, tightest), spare)

@@ -54,24 +54,31 @@ class OnnxStepper:
     def start(self, rows: Rows) -> Stepped:
         count, (t0, t_end), terms = len(rows.inputs), self._spec.interval, rows.terms
         y = self._encode.run(("y",), {self._spec.input.name: rows.inputs})[0]
-        t, ends = np.full(count, t0), np.full(count, t_end)
+        t, ends = np.full(count, t0), np.full(count, t_end) if terms.t_end is None else terms.t_end
         feed = dict(zip(self._start_inputs, (y, t, ends, terms.max_nfe, *rows.args), strict=True))
         f, nfe, status = self._start.run(START_OUTPUTS, feed)
-        accepted, none = np.ones(count, np.bool_), np.zeros(count, np.int64)
+        accepted, none, zeros = np.ones(count, np.bool_), np.zeros(count, np.int64), np.zeros(count)
         limits = (ends, terms.rtol, terms.atol, terms.max_nfe)
         lanes = Lanes._make((y, f, t, terms.first_dt, accepted, none, nfe, *limits, rows.args))
-        return Stepped(lanes, status, t, nfe, accepted, np.zeros(count))
+        return Stepped(lanes, status, t, nfe, accepted, zeros, zeros)
 
     def restart(self, lanes: Lanes, terms: Terms) -> Stepped:
-        none = np.zeros(len(lanes.t), np.int64)
+        none, zeros = np.zeros(len(lanes.t), np.int64), np.zeros(len(lanes.t))
         begun = lanes._replace(dt=terms.first_dt, nfe=none, rtol=terms.rtol, atol=terms.atol, max_nfe=terms.max_nfe)
-        return Stepped(begun, none, lanes.t, none, lanes.accepted, np.zeros(len(none)))
+        return Stepped(begun, none, lanes.t, none, lanes.accepted, zeros, zeros)
 
     def step(self, method: str, lanes: Lanes) -> Stepped:
         feed = dict(zip(self._step_inputs, (*lanes[:-1], *lanes.args), strict=True))
-        *carried, status, _, err_norm = self._steps[method].run(STEP_OUTPUTS, feed)
+        *carried, status, ratio, err_norm = self._steps[method].run(STEP_OUTPUTS, feed)
         after = Lanes._make((*carried, *lanes[len(carried) :]))
-        return Stepped(after, status, after.t, after.nfe, after.accepted, err_norm)
+        return Stepped(after, status, after.t, after.nfe, after.accepted, err_norm, ratio)
+
+    def onward(self, lanes: Lanes, index: Array, t_end: Array) -> Lanes:
+        ends, accepted = lanes.t_end.copy(), lanes.accepted.copy()
+        ends[index] = t_end
+        # A lane that found itself at its stop made no attempt, hence no rejection that dt should heed.
+        accepted[index] = True
+        return lanes._replace(t_end=ends, accepted=accepted)
 
     def select(self, lanes: Lanes, index: Array) -> Lanes:
         args = tuple(array[index] for array in lanes.args)
@@ -81,8 +88,11 @@ class OnnxStepper:
         args = tuple(map(np.concatenate, zip(lanes.args, others.args, strict=True)))
         return Lanes._make((*map(np.concatenate, zip(lanes[:-1], others[:-1], strict=True)), args))
 
-    def decode(self, lanes: Lanes) -> tuple[Array, ...]:
-        return tuple(self._decode.run(self._outputs, {"y": lanes.y}))
+    def peek(self, lanes: Lanes, names: tuple[str, ...]) -> tuple[Array, ...]:
+        return tuple(getattr(lanes, name) for name in names)
+
+    def decode(self, y: Any) -> tuple[Array, ...]:
+        return tuple(self._decode.run(self._outputs, {"y": y}))
 
 
 def _session(path: Path, content: bytes, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:

@@ -131,14 +131,15 @@ class Waiting:
         """How long a request would take from now on."""
         due = self._due(problem, received, deadline)
         taken = self._lanes.get((problem.program.key, problem.method), {})
-        turns = len({program for (program, _), lanes in self._lanes.items() if any(lanes.values())})
+        turns = len({program for program, _ in self._lanes})
         crowd = Crowd(
             waiting=self._ahead(problem.program.key, _slot(due)),
             running=min(taken.get(shard, 0) for shard in range(self._shards)),
             shards=self._shards,
             turns=max(1, turns),
         )
-        return forecast(problem.program, problem.method, problem.tightest, len(problem), crowd)
+        rows, extra_nfe = len(problem), problem.extra_nfe
+        return forecast(problem.program, problem.method, problem.tightest, rows, crowd, extra_nfe)
 
     def _due(self, problem: Problem, received: float, deadline: float) -> float:
         # Nominal: were it to move with the pace, newcomers would overtake whom they should follow.
@@ -195,7 +196,10 @@ class Waiting:
 
     def note_lanes(self, key: Key, shard: int, lanes: int) -> None:
         """A shard has so many lanes of a kind; a number that is a turn old does no harm."""
-        self._lanes.setdefault(key, {})[shard] = lanes
+        shards = self._lanes.setdefault(key, {})
+        shards[shard] = lanes
+        if not any(shards.values()):  # programs come and go; nothing of them stays
+            del self._lanes[key]
 
     def lanes_elsewhere(self, key: Key, shard: int) -> int:
         """Lanes of a kind on the other shards."""
@@ -236,6 +240,8 @@ class Waiting:
 
     def _book(self, entry: _Entry, sign: int) -> None:
         self._rows[entry.key] = self._rows.get(entry.key, 0) + sign * entry.rows
+        if not self._rows[entry.key]:
+            del self._rows[entry.key]
         program = self._programs[entry.key[0]]
         program.add(entry.slot, sign, sign * entry.work)
         if not program.slots:  # sums of differences drift: nothing waiting is no work, exactly

@@ -29,8 +29,10 @@ class Crowd:
     turns: int
 
 
-def forecast(program: ServedProgram, method: str, tol: float, rows: int, crowd: Crowd) -> Forecast:
-    """Of so many rows of a program."""
+def forecast(
+    program: ServedProgram, method: str, tol: float, rows: int, crowd: Crowd, extra_nfe: float = 0.0
+) -> Forecast:
+    """Of so many rows of a program, each with so many evaluations more than usual."""
     share, width = -(-rows // crowd.shards), program.lanes[method]
     lanes, attempt = min(crowd.running + share, width), program.spec.methods[method]
 
@@ -40,5 +42,6 @@ def forecast(program: ServedProgram, method: str, tol: float, rows: int, crowd: 
         rounds = max(1.0, share / width)
         return crowd.turns * program.speed.latency(min(share, width), method, attempts * rounds, lanes)
 
-    expected, worst = solving(program.nfe(method, tol)), solving(program.nfe_p99(method, tol))
+    expected = solving(program.nfe(method, tol) + extra_nfe)
+    worst = solving(program.nfe_p99(method, tol) + extra_nfe)
     return Forecast(crowd.waiting, crowd.waiting + expected, crowd.waiting + worst)

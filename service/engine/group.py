@@ -12,6 +12,7 @@ from service.engine.program import ServedProgram
 from service.engine.request import Request
 from service.engine.stats import Tally
 from service.engine.stepper import Array, Lanes, Rows, Stepped, Terms
+from service.engine.trace import Attempts
 
 Result = TypeVar("Result")
 
@@ -26,6 +27,8 @@ class Group:
         self.table = LaneTable(program.lanes[method])
         self._tally = Tally()
         self._lanes: Lanes | None = None
+        self._watched: list[Request] = []
+        self._travelling = False
 
     def __len__(self) -> int:
         return len(self.table)
@@ -71,7 +74,25 @@ class Group:
             self.table.take(request, rows, started.t[own], started.nfe[own])
             first += len(rows)
         self._lanes = started.lanes if before is None else self.program.stepper.join(before, started.lanes)
+        if any(request.problem.stops is not None or request.trace for request, _ in taken):
+            self._depart(taken, started, len(self) - count)
         self._retire(np.concatenate((np.zeros(len(self) - count, np.int64), started.status)))
+
+    def _depart(self, taken: list[tuple[Request, range]], started: Stepped, first: int) -> None:
+        """Send newcomers with stops to their first one; show the start to those who watch. `first`: their lane."""
+        stepper, place = self.program.stepper, 0
+        for request, rows in taken:
+            own, stops = np.arange(place, place + len(rows)), request.problem.stops
+            place += len(rows)
+            if stops is not None:
+                self._travelling = True
+                assert self._lanes is not None  # noqa: S101 - the newcomers are in it
+                self._lanes = stepper.onward(self._lanes, first + own, np.full(len(rows), stops[0]))
+            if request.trace and request.problem.show:
+                self._watched.append(request)
+                zeros, shown = np.zeros(len(own)), request.problem.show(stepper, stepper.select(started.lanes, own))
+                at_start = Attempts(started.t[own], zeros, zeros == 0, zeros, shown)
+                request.trace.note(np.arange(rows.start, rows.stop), at_start)
 
     def advance(self) -> None:
         """One attempt on every lane, of which there is at least one; those that end are decoded and leave."""
@@ -80,6 +101,8 @@ class Group:
         stepped, seconds = self._timed(lambda: stepper.step(method, lanes))
         evaluations = len(self) * stepper.spec.methods[method].nfe_attempt
         self.program.speed.stepped(method, evaluations, seconds)
+        if self._watched:
+            self._show(lanes, stepped)
         self._count(stepped, evaluations)
         self._lanes = stepped.lanes
         self._retire(stepped.status)
@@ -93,6 +116,22 @@ class Group:
         over = [request for request in self.table.requests if request.end]
         if over:
             self._keep(np.flatnonzero(~self.table.owned_by(over)))
+
+    def _show(self, before: Lanes, stepped: Stepped) -> None:
+        """Keep an attempt for the requests that watch; a lane that ended without one made none."""
+        table, stepper = self.table, self.program.stepper
+        index = np.flatnonzero(table.owned_by(self._watched) & (stepped.nfe != table.nfe))
+        if not len(index):
+            return
+        t, (dt, t_end) = table.t[index], stepper.peek(stepper.select(before, index), ("dt", "t_end"))
+        gap = np.abs(t_end - t)
+        reached, dt = np.where(dt < gap, t + np.sign(t_end - t) * dt, t_end), np.minimum(dt, gap)
+        accepted, ratio = stepped.accepted[index], stepped.ratio[index]
+        for request, place, rows in table.owners(index):
+            if request.trace and request.problem.show:
+                there = index[place][accepted[place]]
+                shown = request.problem.show(stepper, stepper.select(stepped.lanes, there)) if len(there) else ()
+                request.trace.note(rows, Attempts(reached[place], dt[place], accepted[place], ratio[place], shown))
 
     def _count(self, stepped: Stepped, evaluations: int) -> None:
         attempts = self.table.attempts
@@ -111,11 +150,16 @@ class Group:
         assert lanes is not None  # noqa: S101 - there are lanes to retire
         status = status.copy()
         ended = lanes if len(index) == len(table) else stepper.select(lanes, index)
-        outputs, decoding = self._timed(lambda: stepper.decode(ended))
+        outputs, decoding = self._timed(lambda: stepper.decode(ended.y))
         for output in outputs:
             # A state far out may end well and still have no finite answer.
             infinite = index[~np.isfinite(output).reshape(len(index), -1).all(1)]
             status[infinite[status[infinite] == Status.OK]] = Status.NON_FINITE
+        if self._travelling:
+            ended_here = self._onward(index, status, outputs)
+            if not ended_here.any():
+                return
+            index, outputs = index[ended_here], tuple(output[ended_here] for output in outputs)
         results = table.solution(index, status[index])
         now = self._clock()
         for request, place, rows in table.owners(index):
@@ -126,10 +170,31 @@ class Group:
                 request.record(rows, own, tuple(output[place] for output in outputs), now)
         self._keep(np.flatnonzero(status == Status.RUNNING))
 
+    def _onward(self, index: Array, status: Array, outputs: tuple[Array, ...]) -> Array:
+        """Note the answers of lanes that landed on a stop and send them to their next: which lanes have none.
+
+        Shapes: index [n]; status [lane], altered; outputs [n, ...] -> [n] bool.
+        """
+        ends = np.full(len(index), np.nan)
+        for request, place, rows in self.table.owners(index):
+            landed = status[index[place]] == Status.OK
+            if request.stops is not None and landed.any():
+                there = np.arange(place.start, place.stop)[landed]
+                ends[there] = request.stops.landed(rows[landed], tuple(output[there] for output in outputs))
+        further = np.isfinite(ends)
+        if further.any() and self._lanes is not None:
+            status[index[further]] = Status.RUNNING
+            self._lanes = self.program.stepper.onward(self._lanes, index[further], ends[further])
+        return np.asarray(~further)
+
     def _keep(self, index: Array) -> None:
         lanes = self._lanes
         self._lanes = self.program.stepper.select(lanes, index) if lanes is not None and len(index) else None
         self.table.keep(index)
+        if self._watched or self._travelling:
+            left = self.table.requests
+            self._watched = [request for request in self._watched if request in left]
+            self._travelling = any(request.stops is not None for request in left)
 
     def _timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
         begun = self._clock()
@@ -162,4 +227,10 @@ def _terms(parts: list[tuple[Request, range]]) -> Terms:
         (problem.rtol, problem.atol, problem.max_nfe, problem.first_dt)
         for problem in (request.problem for request, _ in parts)
     ]
-    return Terms(*(np.repeat(column, counts) for column in zip(*asked, strict=True)))
+    terms = Terms(*(np.repeat(column, counts) for column in zip(*asked, strict=True)))
+    problems = [request.problem for request, _ in parts]
+    if all(problem.stops is None for problem in problems):
+        return terms
+    # Where the last stop is, so that a row which is there from the start costs nothing.
+    last = [problem.program.spec.interval[1] if problem.stops is None else problem.stops[-1] for problem in problems]
+    return terms._replace(t_end=np.repeat(last, counts))

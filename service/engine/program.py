@@ -36,9 +36,10 @@ class ServedProgram:
         """What the artifact says of it."""
         return self.stepper.spec
 
-    def work(self, rows: int, method: str, tol: float) -> float:
-        """Predicted nominal seconds of one shard's time for `rows` rows; see Speed."""
-        return self.speed.nominal(rows, method, self.nfe(method, tol))
+    def work(self, rows: int, method: str, tol: float, extra_nfe: float = 0.0) -> float:
+        """Predicted nominal seconds of one shard's time for `rows` rows; see Speed. `extra_nfe`: what each needs beside
+        the usual."""
+        return self.speed.nominal(rows, method, self.nfe(method, tol) + extra_nfe)
 
     def nfe(self, method: str, tol: float) -> float:
         """Expected evaluations of a row."""

@@ -13,6 +13,8 @@ from node_model.status import Status
 from service.engine.forecast import Forecast
 from service.engine.program import ServedProgram
 from service.engine.stepper import Array, Lanes
+from service.engine.stops import Stops
+from service.engine.trace import Show, Trace
 
 
 class End(StrEnum):
@@ -41,10 +43,11 @@ class QueueFullError(RuntimeError):
 @dataclass(frozen=True, eq=False)
 class Problem:
     """Rows to solve alike. `begun`: lanes at their start, from an earlier solve of the same inputs; they are not
-    encoded again. `again`: keep them for a later one.
+    encoded again. `again`: keep them for a later one. `stops`: times to land on and answer at, in the direction of the
+    interval and within it; None: its end. `show`: what to keep of every attempt, None: nothing.
 
-    Shapes: inputs, args, begun [row, ...].
-    Units: first_dt in the field's time, a magnitude; max_nfe in field evaluations of a row.
+    Shapes: inputs, args, begun [row, ...]; stops [stop].
+    Units: first_dt and stops in the field's time, the former a magnitude; max_nfe in field evaluations of a row.
     """
 
     program: ServedProgram
@@ -58,9 +61,17 @@ class Problem:
     partial: bool = False
     begun: Lanes | None = None
     again: bool = False
+    stops: Array | None = None
+    show: Show | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    @property
+    def extra_nfe(self) -> int:
+        """Evaluations that a row may take more than usual: each stop on the way cuts a step in two."""
+        attempt = self.program.spec.methods[self.method].nfe_attempt
+        return 0 if self.stops is None else (len(self.stops) - 1) * attempt
 
     @property
     def loosest(self) -> float:
@@ -75,7 +86,7 @@ class Problem:
     @property
     def work(self) -> float:
         """Predicted nominal seconds of one shard's time; see Speed."""
-        return self.program.work(len(self), self.method, self.tightest)
+        return self.program.work(len(self), self.method, self.tightest, self.extra_nfe)
 
 
 @dataclass(frozen=True)
@@ -93,8 +104,8 @@ class Solution:
     rejected: Array
     error_estimate: Array
 
-    def part(self, rows: slice) -> "Solution":
-        """What became of a range of the rows."""
+    def part(self, rows: slice | Array) -> "Solution":
+        """What became of some of the rows: a range, or those of the given numbers."""
         return Solution(*(column[rows] for column in vars(self).values()))
 
     @classmethod
@@ -147,6 +158,11 @@ class Request:
         self._taken = 0
         self._recorded = 0
         self._begun: list[tuple[int, Lanes]] = []
+        rows, stops = len(problem), problem.stops
+        self.stops = None if stops is None else Stops(stops, rows, problem.program.spec.outputs)
+        self.trace = None if problem.show is None else Trace()
+        self.told: Callable[[Array], None] | None = None
+        """Called with the numbers of rows once they are written down, by the shard's thread."""
 
     @property
     def solution(self) -> Solution:
@@ -191,9 +207,12 @@ class Request:
 
         Shapes: rows [n], ascending; results, outputs [n, ...].
         """
+        if self.stops is not None:
+            outputs = self.stops.answers(rows)
         if len(rows) == len(self.problem):
             self._solution, self.outputs = results, outputs
             complete = True
+            self._tell(rows)
         else:
             complete = self._write(rows, results, outputs)
         if not self.problem.partial and (results.status != Status.OK).any():
@@ -212,9 +231,15 @@ class Request:
             into[rows] = new
         for into, new in zip(self.outputs, outputs, strict=True):
             into[rows] = new
+        # Before the last row is counted: nobody is told of rows of a request that has ended.
+        self._tell(rows)
         with self._lock:
             self._recorded += len(rows)
             return self._recorded == len(self.problem)
+
+    def _tell(self, rows: Array) -> None:
+        if self.told is not None:
+            self.told(rows)
 
     def expire(self, now: float) -> None:
         """End a request whose deadline has passed while nobody could see to it."""

@@ -7,12 +7,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from service.engine.admission import Waiting
 from service.engine.engine import Engine
 from service.engine.program import ServedProgram
 from service.engine.request import End, Problem, Request
 from service.engine.stats import EngineState, StepReport
+from service.engine.stepper import Array
 
 log = logging.getLogger("odeserve")
 
@@ -23,6 +26,15 @@ HUNG_SECONDS = 10.0
 GRACE_SECONDS = 0.5
 """After its deadline a request under way is answered by the event loop, should its shard not have done so."""
 JOIN_SECONDS = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Pending:
+    """A request that was let in, for `Runner.ended` to wait for."""
+
+    request: Request
+    future: asyncio.Future[Request]
+    timer: asyncio.TimerHandle
 
 
 class Runner:
@@ -41,7 +53,7 @@ class Runner:
         self._report = report
         self._programs: dict[str, ServedProgram] = {}
         self._open: dict[int, Request] = {}
-        self._ended: deque[Request] = deque()
+        self._news: deque[Callable[[], None]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._futures: dict[int, asyncio.Future[Request]] = {}
         self._stopping = False
@@ -60,29 +72,40 @@ class Runner:
             thread.start()
 
     def add_model(self, programs: Iterable[ServedProgram]) -> None:
-        """Take work for these programs from now on."""
+        """Show these programs in the engine's state."""
         self._programs |= {program.key: program for program in programs}
 
     def remove_model(self, programs: Iterable[ServedProgram]) -> None:
-        """Take no new work for these programs; rows under way or waiting are still solved."""
+        """Show these programs no more. Whoever still holds one may have it solve.
+
+        Requests that were read before a model was taken away end as if it were there; it goes with the last of them.
+        """
         for program in programs:
             self._programs.pop(program.key, None)
 
     async def solve(
         self, problems: Sequence[Problem], *, received: float, deadline: float, strict: bool = False
     ) -> Request:
-        """The request once it has ended, however it did. Units: time.perf_counter().
+        """The request once it has ended, however it did: `submit`, then `ended`."""
+        return await self.ended(self.submit(problems, received=received, deadline=deadline, strict=strict))
+
+    def submit(
+        self,
+        problems: Sequence[Problem],
+        *,
+        received: float,
+        deadline: float,
+        strict: bool = False,
+        told: Callable[[Array], None] | None = None,
+    ) -> Pending:
+        """Let a request in. On the event loop. Units: time.perf_counter().
 
         `problems` are the ways to solve it that the caller allows, tightest first; `strict`: the deadline is the
-        caller's, and must be likely to hold. A caller that is cancelled leaves: its rows are dropped and its lanes
-        freed at their next step.
+        caller's, and must be likely to hold. `told` is called on the event loop with the numbers of rows as they end,
+        but for those that end with the request because of its deadline or a fault.
 
-        Errors: UnreachableDeadlineError; QueueFullError when too much work waits; KeyError for a program that is not
-            there (any more).
+        Errors: UnreachableDeadlineError; QueueFullError when too much work waits.
         """
-        key = problems[0].program.key
-        if key not in self._programs:
-            raise KeyError(key)
         loop = asyncio.get_running_loop()
         with self._changed:
             request = self._waiting.admit(
@@ -93,20 +116,31 @@ class Runner:
                 now=time.perf_counter(),
                 ended=self._on_end,
             )
+            if told is not None:
+                request.told = partial(self._on_rows, told)
             self._open[request.ticket] = request
             future: asyncio.Future[Request] = loop.create_future()
             self._futures[request.ticket] = future
             self._changed.notify(min(len(request.problem), len(self._engines)))
         timer = loop.call_later(max(0.0, deadline - time.perf_counter()), self._on_deadline, request)
+        return Pending(request, future, timer)
+
+    async def ended(self, pending: Pending) -> Request:
+        """The request once it has ended. A caller that is cancelled leaves: its rows are dropped and its lanes freed at
+        their next step."""
+        request = pending.request
         try:
-            await future
-        except asyncio.CancelledError:
-            request.finish(End.CANCELLED, time.perf_counter())
-            raise
+            await pending.future
         finally:
-            timer.cancel()
+            self.leave(pending)
         self._learn(request)
         return request
+
+    @staticmethod
+    def leave(pending: Pending) -> None:
+        """Nobody waits any more: a request that goes on is cancelled."""
+        pending.timer.cancel()
+        pending.request.finish(End.CANCELLED, time.perf_counter())
 
     @staticmethod
     def _learn(request: Request) -> None:
@@ -188,21 +222,27 @@ class Runner:
         with self._changed:
             self._waiting.drop(request)
             self._open.pop(request.ticket, None)
-        self._ended.append(request)
+        self._news.append(partial(self._settle, request))
         if threading.current_thread() not in self._threads:
             self._hand_over()
 
+    def _on_rows(self, told: Callable[[Array], None], rows: Array) -> None:
+        """From a shard's thread."""
+        self._news.append(partial(told, rows))
+
     def _hand_over(self) -> None:
         """Send what has ended in this turn to the event loop, in one call."""
-        if self._ended and self._loop and not self._loop.is_closed():
+        if self._news and self._loop and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
-        while self._ended:
-            request = self._ended.popleft()
-            future = self._futures.pop(request.ticket, None)
-            if future and not future.done():
-                future.set_result(request)
+        while self._news:
+            self._news.popleft()()
+
+    def _settle(self, request: Request) -> None:
+        future = self._futures.pop(request.ticket, None)
+        if future and not future.done():
+            future.set_result(request)
 
     def _on_deadline(self, request: Request) -> None:
         now = time.perf_counter()

@@ -48,15 +48,20 @@ class Stepped(NamedTuple):
     nfe: Array
     accepted: Array  # bool
     err_norm: Array  # RMS error of the attempt, largest part, state units
+    ratio: Array  # that error in the lane's own tolerance; at most 1 where accepted
 
 
 class Terms(NamedTuple):
-    """How rows are to be solved. Units: first_dt in the field's time, a magnitude; max_nfe in field evaluations."""
+    """How rows are to be solved; without `t_end` to the end of the interval.
+
+    Units: first_dt and t_end in the field's time, the former a magnitude; max_nfe in field evaluations.
+    """
 
     rtol: Array  # [row]
     atol: Array  # [row]
     max_nfe: Array  # [row]
     first_dt: Array  # [row]
+    t_end: Array | None = None  # [row]
 
 
 class Rows(NamedTuple):
@@ -76,7 +81,7 @@ class Stepper(Protocol):
         ...
 
     def start(self, rows: Rows) -> Stepped:
-        """Encode rows and evaluate the field once; rows may end there. `accepted` is true, `err_norm` zero."""
+        """Encode rows and evaluate the field once; rows may end there. `accepted` is true, `err_norm`, `ratio` zero."""
         ...
 
     def step(self, method: str, lanes: Lanes) -> Stepped:
@@ -87,6 +92,10 @@ class Stepper(Protocol):
         """Lanes that `start` gave, still at their start, on other terms: no evaluation is made or counted."""
         ...
 
+    def onward(self, lanes: Lanes, index: Array, t_end: Array) -> Lanes:
+        """Send the lanes of the given numbers, which are where they had to go, to another time. Shapes: both [n]."""
+        ...
+
     def select(self, lanes: Lanes, index: Array) -> Lanes:
         """The lanes of the given numbers. Shapes: index [n] int -> n lanes."""
         ...
@@ -95,6 +104,13 @@ class Stepper(Protocol):
         """Lanes and then the others."""
         ...
 
-    def decode(self, lanes: Lanes) -> tuple[Array, ...]:
-        """Answers from the states, as numpy arrays. Shapes: -> each [lane, *output.shape]."""
+    def peek(self, lanes: Lanes, names: tuple[str, ...]) -> tuple[Array, ...]:
+        """Fields of lanes as numpy arrays."""
+        ...
+
+    def decode(self, y: Any) -> tuple[Array, ...]:
+        """Answers from states, which may be numpy arrays, as numpy arrays.
+
+        Shapes: y [lane, dim] -> each [lane, *output.shape].
+        """
         ...

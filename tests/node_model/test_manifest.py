@@ -18,6 +18,7 @@ from node_model.manifest import (
     MethodSpec,
     Normalisation,
     PartSpec,
+    PictureSpec,
     ProgramSpec,
     Provenance,
     TensorSpec,
@@ -300,3 +301,18 @@ def test_a_directory_without_a_manifest_is_refused(tmp_path):
 def test_a_manifest_does_not_change_after_it_was_read():
     with pytest.raises(ValidationError, match="frozen"):
         manifest_of().version = "4"
+
+
+def test_a_manifest_of_before_there_were_pictures_says_nothing_of_them(artifact):
+    for program in read_manifest(artifact).programs.values():
+        assert program.input.picture is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "limits", "box"),
+    [((28,), (0, 1), 20), ((28, 28), None, 20), ((28, 28), (0, 1), 29), ((28, 20), (0, 1), 21)],
+)
+def test_a_picture_must_fit_into_its_input(shape, limits, box):
+    picture = PictureSpec(shows="ink", box=box, centre="mass")
+    with pytest.raises(ValidationError, match="picture"):
+        TensorSpec(name="image", shape=shape, dtype="float32", range=limits, picture=picture)

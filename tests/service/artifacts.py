@@ -8,6 +8,7 @@ from node_model.manifest import (
     CalibrationRow,
     Manifest,
     PartSpec,
+    PictureSpec,
     ProgramSpec,
     Provenance,
     TolLimits,
@@ -16,7 +17,9 @@ from node_model.manifest import (
 )
 
 METHOD = "bosh3"
+DRAWN = PictureSpec(shows="ink", box=6, centre="mass")
 DIGITS, CLOUD, RAW, WILD = "tiny-digits", "tiny-cloud", "tiny-raw", "tiny-wild"
+SPRING, DECAY = "tiny-spring", "tiny-decay"
 
 
 def calibration(unit):
@@ -37,17 +40,20 @@ def calibration(unit):
     return Calibration(unit=unit, metric="none", data="made up", items=1, reference="none", command="none", rows=rows)
 
 
-def write_artifact(root, model, name, task, calibrated=True, version="1"):
+def write_artifact(
+    root, model, name, task, calibrated=True, version="1", picture=None, architecture=None, dtype="float32"
+):
+    from node_model.checkpoint import save_weights
     from node_model.export import export_program, method_specs  # torch takes a second
 
     directory = root / name / version
     directory.mkdir(parents=True)
     programs = {}
     for program in model.programs():
-        unit = {"classify": "logit", "sample": "output"}.get(program.name, "nat")
+        unit = {"classify": "logit", "sample": "output", "predict": "output"}.get(program.name, "nat")
         programs[program.name] = ProgramSpec(
             graphs=export_program(program, directory, (METHOD,)),
-            input=program.input,
+            input=program.input.model_copy(update={"picture": picture}),
             outputs=program.outputs,
             args=program.args,
             interval=program.interval,
@@ -56,13 +62,15 @@ def write_artifact(root, model, name, task, calibrated=True, version="1"):
             tol=TolLimits(tightest=1e-4, loosest=1e-1, default=1e-2),
             calibration=calibration(unit) if calibrated else None,
         )
-    files = [str(path.relative_to(directory)) for path in sorted(directory.rglob("*.onnx"))]
+    if architecture:
+        save_weights(model, directory)
+    files = [str(path.relative_to(directory)) for path in sorted(directory.rglob("*")) if path.is_file()]
     manifest = Manifest(
         name=name,
         version=version,
         task=task,
-        state_dtype="float32",
-        architecture={},
+        state_dtype=dtype,
+        architecture=architecture or {},
         parameters=1,
         programs=programs,
         labels=tuple("abcd") if task == "classify" else None,
@@ -73,7 +81,8 @@ def write_artifact(root, model, name, task, calibrated=True, version="1"):
 
 
 def tiny_models(root: Path) -> Path:
-    """Folder with a classifier and two 3-D flows, one of them not calibrated; made once, whoever asks first."""
+    """Folder with a classifier, two flows, one of them not calibrated, and two models with a program of their own; made
+    once, whoever asks first."""
     root.mkdir(exist_ok=True)
     with (root / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -85,11 +94,19 @@ def tiny_models(root: Path) -> Path:
 
             torch.manual_seed(0)
             digits = ODENet(ODENetConfig(image_size=8, channels=4, classes=4))
-            write_artifact(root, digits, DIGITS, "classify")
+            write_artifact(root, digits, DIGITS, "classify", picture=DRAWN)
             cloud = CNF(CNFConfig(mean=(0.0, 1.0, 0.0), std=(1.0, 2.0, 0.5), hidden=(8, 8)))
             write_artifact(root, cloud, CLOUD, "density")
             flat = CNF(CNFConfig(mean=(0.0, 0.0), std=(1.0, 1.0), hidden=(4,)))
             write_artifact(root, flat, RAW, "density", calibrated=False)
+            from oscillator import Oscillator
+
+            for name, model, dtype in (
+                (SPRING, Oscillator({"stiffness": 4.0, "damped": True}).double(), "float64"),
+                (DECAY, Oscillator({"stiffness": 0.25}), "float32"),
+            ):
+                architecture = {"family": "oscillator", **model.config}
+                write_artifact(root, model, name, "predict", architecture=architecture, dtype=dtype)
             (root / ".done").touch()
     return root
 

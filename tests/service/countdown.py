@@ -65,7 +65,7 @@ class Countdown:
         lanes = Lanes(
             y, y, zeros, terms.first_dt, ones > 0, ones * 0, ones, zeros + 1, terms.rtol, terms.atol, terms.max_nfe, ()
         )
-        return Stepped(lanes, status, zeros, ones, ones > 0, zeros)
+        return Stepped(lanes, status, zeros, ones, ones > 0, zeros, zeros)
 
     def restart(self, lanes, terms):
         none = np.zeros(len(lanes.t), np.int64)
@@ -75,6 +75,7 @@ class Countdown:
             lanes.t,
             none,
             lanes.accepted,
+            lanes.t,
             lanes.t,
         )
 
@@ -87,7 +88,8 @@ class Countdown:
         status = np.where(y[:, 0] != 0, Status.RUNNING, np.where(lanes.y[:, 0] > 0, Status.OK, Status.DT_MIN))
         nfe, t = lanes.nfe + EVALUATIONS, lanes.t + 0.01
         accepted = np.ones(len(y), bool)
-        return Stepped(lanes._replace(y=y, nfe=nfe, t=t), status, t, nfe, accepted, np.full(len(y), 1e-3))
+        error, ratio = np.full(len(y), 1e-3), np.full(len(y), 0.5)
+        return Stepped(lanes._replace(y=y, nfe=nfe, t=t), status, t, nfe, accepted, error, ratio)
 
     def select(self, lanes, index):
         return Lanes._make((*(array[index] for array in lanes[:-1]), ()))
@@ -95,8 +97,11 @@ class Countdown:
     def join(self, lanes, others):
         return Lanes._make((*(np.concatenate(pair) for pair in zip(lanes[:-1], others[:-1], strict=True)), ()))
 
-    def decode(self, lanes):
-        return (lanes.y[:, 1],)
+    def peek(self, lanes, names):
+        return tuple(getattr(lanes, name) for name in names)
+
+    def decode(self, y):
+        return (y[:, 1],)
 
 
 def program(stepper=None, lanes=4, key=None):

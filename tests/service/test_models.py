@@ -60,6 +60,45 @@ def test_a_manifest_that_contradicts_its_graphs_is_refused(copied, name, change,
         list(check_artifact(directory))
 
 
+def test_a_check_names_every_file_that_is_wrong(copied):
+    directory = copied(RAW)
+    graphs = directory / "onnx" / "sample"
+    (graphs / "start.onnx").write_bytes(b"altered")
+    (graphs / "decode.onnx").unlink()
+    (directory / "more.pkl").write_bytes(b"")
+    fine = []
+    with pytest.raises(ArtifactError) as wrong:
+        fine.extend(check_artifact(directory))
+    lines = str(wrong.value).splitlines()
+    assert [line.partition(": ")[0].rpartition("/")[2] for line in lines] == ["more.pkl", "decode.onnx", "start.onnx"]
+    assert "not listed" in lines[0]
+    assert "No such file" in lines[1]
+    assert "sha256 differs" in lines[2]
+    assert any("encode.onnx: sha256 as in" in line for line in fine)
+
+
+def test_a_check_names_every_graph_that_does_not_run(copied):
+    directory = copied(RAW)
+    hashes = {}
+    for program in ("sample", "log_density"):
+        path = directory / "onnx" / program / "start.onnx"
+        path.write_bytes(b"no graph")
+        hashes[f"onnx/{program}/start.onnx"] = sha256_of(path)
+    rewrite(directory, lambda manifest: manifest["sha256"].update(hashes))
+    with pytest.raises(ArtifactError) as wrong:
+        list(check_artifact(directory))
+    lines = str(wrong.value).splitlines()
+    assert len(lines) == 2
+    assert all("start.onnx: no graph that ONNX Runtime can load" in line for line in lines)
+
+
+def test_a_method_that_costs_other_than_its_manifest_says_is_found(copied):
+    directory = copied(RAW)
+    rewrite(directory, lambda manifest: manifest["programs"]["sample"]["methods"][METHOD].update(nfe_attempt=4))
+    with pytest.raises(ArtifactError, match=rf"step-{METHOD}\.onnx: \d+ steps took \d+ evaluations"):
+        list(check_artifact(directory))
+
+
 def test_weights_that_were_altered_are_refused_although_only_graphs_are_run(copied):
     directory = copied(RAW)
     (directory / "weights.safetensors").write_bytes(b"altered")

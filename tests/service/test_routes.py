@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from artifacts import CLOUD, DIGITS, RAW
+from artifacts import CLOUD, DECAY, DIGITS, RAW, SPRING
 from conftest import running_app
 
 IMAGE = np.random.default_rng(5).random((8, 8)).round(3).tolist()
@@ -44,7 +44,7 @@ def test_densities_samples_and_models_answer(client):
     assert [p["status"] for p in density["predictions"]] == ["ok", "ok"]
     assert density["predictions"][0]["log_density"] > density["predictions"][1]["log_density"]
     listed = {model["name"]: model for model in client.get("/models").json()["models"]}
-    assert set(listed) == {CLOUD, DIGITS, RAW}
+    assert set(listed) == {CLOUD, DIGITS, RAW, SPRING, DECAY}
     manifest = client.get(f"/models/{CLOUD}").json()
     assert "sha256" not in manifest
     assert client.get("/health/live").status_code == 200

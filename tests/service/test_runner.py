@@ -1,11 +1,12 @@
 """Shards as threads: every request ends once, whatever a backend or a caller does."""
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from contextlib import asynccontextmanager
 
-import pytest
 from countdown import Countdown, problem, program
 
 from service.engine import runner as module
@@ -187,16 +188,34 @@ def test_more_work_than_may_wait_is_refused():
     asyncio.run(main())
 
 
-def test_a_removed_model_takes_nothing_new_and_ends_what_it_has():
+def test_a_removed_model_still_solves_for_whoever_holds_it_and_is_shown_no_more():
     async def main():
         served = paced()
         async with running(served) as runner:
             running_on = solve(runner, problem(served, [100]))
             await until(lambda: any(runner.state.lanes_active.values()))
             runner.remove_model([served])
-            with pytest.raises(KeyError):
-                await solve(runner, problem(served, [1]))
+            assert (await solve(runner, problem(served, [1]))).end is End.COMPLETED
             assert (await running_on).end is End.COMPLETED
+            await until(lambda: not runner.state.lanes_active)
+            assert not runner.state.lanes_capacity
+
+    asyncio.run(main())
+
+
+def test_nothing_of_a_removed_model_stays(monkeypatch):
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.01)
+
+    async def main():
+        async with running() as runner:
+            for _ in range(3):
+                served = paced()
+                runner.add_model([served])
+                await asyncio.gather(*(solve(runner, problem(served, [3] * 9)) for _ in range(3)))
+                runner.remove_model([served])
+                gone = weakref.ref(served)
+                del served
+                await until(lambda gone=gone: gc.collect() is not None and gone() is None)
 
     asyncio.run(main())
 
@@ -220,5 +239,39 @@ def test_idle_shards_show_that_they_live(monkeypatch):
         async with running(program()) as runner:
             first = runner.state.heartbeats
             await until(lambda: all(b > a for a, b in zip(first, runner.state.heartbeats, strict=True)))
+
+    asyncio.run(main())
+
+
+def test_rows_are_told_of_in_the_order_in_which_they_end_and_before_the_request_does():
+    async def main():
+        served, told = program(lanes=8), []
+        async with running(served, shards=1) as runner:
+            now = time.perf_counter()
+
+            def note(rows):
+                told.append((rows.tolist(), pending.future.done()))
+
+            asked = [problem(served, [5, 1, 3, 0, 3])]
+            pending = runner.submit(asked, received=now, deadline=now + 30, told=note)
+            request = await runner.ended(pending)
+            assert request.end is End.COMPLETED
+            assert told == [([3], False), ([1], False), ([2, 4], False), ([0], False)]
+
+    asyncio.run(main())
+
+
+def test_whoever_leaves_while_rows_are_told_of_frees_the_lanes():
+    async def main():
+        served, told = paced(), []
+        async with running(served) as runner:
+            now = time.perf_counter()
+            asked = [problem(served, [1, FOREVER, FOREVER])]
+            pending = runner.submit(asked, received=now, deadline=now + 30, told=told.append)
+            await until(lambda: told)
+            runner.leave(pending)
+            await until(lambda: not sum(runner.state.lanes_active.values()))
+            assert pending.request.end is End.CANCELLED
+            assert runner.idle
 
     asyncio.run(main())

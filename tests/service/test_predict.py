@@ -1,0 +1,114 @@
+"""/predict: a program of a user's own on the app."""
+
+import json
+
+import numpy as np
+import pytest
+from artifacts import CLOUD, DECAY, SPRING
+from oscillator import closed_form
+
+STATES = [[1.0, 0.0], [0.5, -2.0], [0.0, 1.0]]
+DAMPING = [0.1, 0.5, 0.9]
+PATH = f"/predict?model={SPRING}&tol=1e-4"
+
+
+def predicted(client, path, body):
+    answer = client.post(path, json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_the_answer_is_what_the_program_decodes_at_the_end(client):
+    body = predicted(client, PATH, {"inputs": STATES, "args": {"damping": DAMPING}})
+    exact = closed_form(np.array(STATES), np.array(DAMPING), 4.0, 2.0)
+    for prediction, state in zip(body["predictions"], exact, strict=True):
+        assert prediction["status"] == "ok"
+        assert prediction["output"]["state"] == pytest.approx(state.tolist(), abs=3e-3)
+        assert prediction["output"]["energy"] > 0
+        assert prediction["solver"]["calibrated_error"]["unit"] == "output"
+    assert "t" not in body
+
+
+def test_an_answer_at_every_time_that_was_asked_for(client):
+    times = [0.0, 0.5, 1.75]
+    body = predicted(client, PATH, {"inputs": STATES, "args": {"damping": DAMPING}, "t": times})
+    assert body["t"] == times
+    for state, damping, prediction in zip(STATES, DAMPING, body["predictions"], strict=True):
+        found = [entry["state"] for entry in prediction["output"]]
+        exact = [closed_form(np.array(state), np.array(damping), 4.0, t) for t in times]
+        np.testing.assert_allclose(found, exact, atol=3e-3)
+        assert prediction["solver"]["calibrated_error"] is None
+        assert prediction["solver"]["nfe"] == 1 + 3 * (
+            prediction["solver"]["accepted"] + prediction["solver"]["rejected"]
+        )
+
+
+def test_one_input_and_the_end_as_the_only_time(client):
+    one = {"input": STATES[0], "args": {"damping": DAMPING[0]}}
+    (plain,) = predicted(client, PATH, one)["predictions"]
+    (at_end,) = predicted(client, PATH, one | {"t": [2.0]})["predictions"]
+    assert at_end["output"] == [plain["output"]]
+    assert at_end["solver"] == plain["solver"]
+
+
+def test_an_answer_is_the_same_bits_alone_and_in_company(client):
+    draw = np.random.default_rng(2)
+    states, damping = draw.normal(size=(12, 2)).tolist(), draw.random(12).tolist()
+    wanted = {"t": [0.1, 0.2, 1.9]}
+    together = predicted(client, PATH, {"inputs": states, "args": {"damping": damping}} | wanted)["predictions"]
+    for row in (0, 5, 11):
+        alone = predicted(client, PATH, {"input": states[row], "args": {"damping": damping[row]}} | wanted)
+        assert alone["predictions"] == [together[row]]
+
+
+def test_times_that_an_item_did_not_come_to_are_null(client):
+    path = f"/predict?model={DECAY}&tol=1e-4&max_nfe=10"
+    body = {"input": [1, 0], "t": [0.5, 1, 2]}
+    answer = client.post(path, json=body)
+    assert (answer.status_code, answer.json()["error"]["details"]["status"]) == (422, "max_nfe")
+    (prediction,) = predicted(client, f"{path}&partial=true", body)["predictions"]
+    assert prediction["status"] == "max_nfe"
+    assert prediction["output"][0] is not None
+    assert prediction["output"][1:] == [None, None]
+
+
+def test_stops_raise_the_budget_that_nobody_set(client):
+    times = np.linspace(0.002, 2, 900).tolist()
+    (prediction,) = predicted(client, f"/predict?model={DECAY}&tol=1e-1", {"input": [1, 0], "t": times})["predictions"]
+    assert prediction["solver"]["nfe"] > 900 * 3
+    assert len(prediction["output"]) == 900
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({}, 422, "input: missing"),
+        ({"input": [1, 0]}, 422, "args: missing"),
+        ({"input": [1, 0], "inputs": [[1, 0]], "args": {"damping": 0.1}}, 422, "got both"),
+        ({"input": [1], "args": {"damping": 0.1}}, 422, "input: expected 2 entries, got 1"),
+        ({"input": [1, 0], "args": {"damping": 2}}, 422, "args.damping: expected a number not above 1"),
+        ({"input": [1, 0], "args": {"friction": 0.2}}, 422, "args.damping: missing"),
+        ({"inputs": [[1, 0]], "args": {"damping": [0.2, 0.3]}}, 422, "as many entries as inputs has (1), got 2"),
+        ({"inputs": [], "args": {"damping": []}}, 422, "inputs: expected at least one"),
+        ({"input": [1, 0], "args": {"damping": 0.1}, "t": []}, 422, "t: expected 1 to 1000 times, got 0"),
+        ({"input": [1, 0], "args": {"damping": 0.1}, "t": [0.1] * 1001}, 422, "t: expected 1 to 1000 times"),
+        ({"input": [1, 0], "args": {"damping": 0.1}, "t": [1, 0.5]}, 422, "t[1]: expected strictly ascending"),
+        ({"input": [1, 0], "args": {"damping": 0.1}, "t": [1, 1]}, 422, "t[1]: expected strictly ascending"),
+        ({"input": [1, 0], "args": {"damping": 0.1}, "t": [3]}, 422, "t[0]: expected a time from 0 to 2, got 3"),
+        ({"input": [1, 0], "args": {"damping": 0.1}, "t": 1}, 422, "t: expected a list"),
+        ({"input": [1, 0], "args": {"damping": 0.1}, "t": ["x"]}, 422, "t[0]: expected a number"),
+        ({"input": [1, 0], "args": {"damping": 0.1}, "seed": 1}, 422, "seed: unknown field"),
+        ({"inputs": [[1, 0]] * 600, "args": {"damping": [0] * 600}, "t": [0.1, 0.2]}, 413, "600 items at 2 times"),
+        ({"inputs": [[1, 0]] * 1001, "args": {"damping": [0] * 1001}}, 413, "inputs: more than 1000"),
+    ],
+)
+def test_bad_input_is_named(client, body, status, words):
+    answer = client.post(PATH, content=json.dumps(body), headers={"Content-Type": "application/json"})
+    assert answer.status_code == status, answer.text
+    assert words in answer.json()["error"]["message"]
+
+
+def test_a_model_of_another_task_is_refused_by_name(client):
+    answer = client.post(f"/predict?model={CLOUD}", json={"input": [1, 0]})
+    assert answer.status_code == 422
+    assert f"{DECAY}, {SPRING} can answer /predict" in answer.json()["error"]["message"]
