@@ -19,12 +19,12 @@ from service.api import about, docs_page, routes
 from service.api.context import Context, record_of
 from service.api.cross_origin import cross_origin
 from service.api.errors import ApiError, Code, error_response
+from service.api.expected import expect_requests
 from service.api.gzip import GzipBodies
 from service.api.keys import KeyGuard
 from service.api.middleware import BodyLimits, DirectRoutes, RequestContext
 from service.api.openapi import describe
 from service.api.prefix import UnderPrefix
-from service.api.routes import SOLVING
 from service.api.swap import serve_models
 from service.api.v2 import control
 from service.api.v2 import routes as v2_routes
@@ -115,22 +115,8 @@ def create_app(settings: Settings, spans: Spans | None = None) -> FastAPI:
 async def _load(context: Context, paths: Iterable[str]) -> Models:
     models = await asyncio.get_running_loop().run_in_executor(context.loader, load_models, context.settings)
     serve_models(context, models)
-    _expect_requests(context, models, paths)
+    expect_requests(context, paths)
     return models
-
-
-def _expect_requests(context: Context, models: Models, paths: Iterable[str]) -> None:
-    """Make the counters of what requests can come to before a model is known, on every path; swap has the others."""
-    guarded = [Code.UNAUTHORIZED] if context.settings.api_keys else []
-    everywhere = [Code.INVALID_INPUT, Code.NOT_READY, Code.METHOD_NOT_ALLOWED, Code.INTERNAL, *guarded]
-    context.metrics.expect("none", ["none"], [Code.NOT_FOUND, Code.METHOD_NOT_ALLOWED, *guarded])
-    for path in paths:
-        context.metrics.expect(path, ["none"], [*everywhere, "cancelled"])
-        if "{name}" in path:
-            context.metrics.expect(path, models.names, ["ok", Code.INVALID_INPUT])
-            context.metrics.expect(path, ["none"], [Code.UNKNOWN_MODEL])
-        elif path not in SOLVING:
-            context.metrics.expect(path, ["none"], ["ok"])
 
 
 def _failed(request: Request, error: ApiError) -> Response:

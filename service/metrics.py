@@ -160,21 +160,26 @@ class Metrics:
             for outcome in ("accepted", "rejected"):
                 self._steps.labels(name, method, outcome)
 
-    def calibration_loaded(self, model: str, program: str, served: ServedProgram) -> None:
-        """Say what was measured of a program, by decades of tolerance, and make its counters."""
-        for row in decades(served):
-            tol_class = tolerance_class(row.tol)
-            self._calibrated.show(model, program, tol_class, row, served)
-            for statistic in STATISTICS:
-                self._nfe_calibrated.labels(model, tol_class, statistic)
+    def model_unloaded(self, name: str, model_version: str, task: str) -> None:
+        """Say that a version is served no more. What it has counted stays counted."""
+        self._model_info.remove(name, model_version, task)
+
+    def calibrations_loaded(self, programs: Iterable[tuple[str, str, ServedProgram]]) -> None:
+        """Say what was measured of these programs and no others, by decades of tolerance, and make their counters.
+
+        `programs`: model, name, program.
+        """
+        self._calibrated.clear()
+        for model, name, served in programs:
+            for row in decades(served):
+                tol_class = tolerance_class(row.tol)
+                self._calibrated.show(model, name, tol_class, row, served)
+                for statistic in STATISTICS:
+                    self._nfe_calibrated.labels(model, tol_class, statistic)
 
     def line_dropped(self) -> None:
         """Count a log line that was not written. From any thread."""
         self._dropped.inc()
-
-    def model_unloaded(self, name: str, model_version: str, task: str) -> None:
-        """Say that a version is served no more. What it has counted stays counted."""
-        self._model_info.remove(name, model_version, task)
 
     def count(self, record: RequestRecord, seconds: float) -> None:
         """Count a request that has ended: the one place where that happens."""
@@ -262,6 +267,11 @@ class Calibrated:
         self._agreement = Gauge(
             "odeserve_calibrated_agreement", "Share of answers that agree with the reference's.", at, registry=registry
         )
+
+    def clear(self) -> None:
+        """Say nothing."""
+        for gauge in (self._nfe, self._error, self._metric, self._agreement):
+            gauge.clear()
 
     def show(self, model: str, program: str, tol_class: str, row: CalibrationRow, served: ServedProgram) -> None:
         """A row of a program's table."""

@@ -17,6 +17,7 @@ from service.metrics import CONTENT_TYPE
 from service.models import LoadedModel, UnknownModelError
 
 router = APIRouter(route_class=HandlerRoute)
+MODEL_PATHS = ("/models/{name}", "/models/{name}/tradeoff")
 
 NAME = {
     "name": "name",
@@ -50,7 +51,7 @@ async def list_models(request: Request) -> Response:
 
 
 @router.get(
-    "/models/{name}",
+    MODEL_PATHS[0],
     openapi_extra={"parameters": [NAME]},
     response_model=ModelDescription,
     responses=documented(Code.UNKNOWN_MODEL, Code.INVALID_INPUT, Code.NOT_READY),
@@ -77,7 +78,7 @@ async def show_model(request: Request) -> Response:
 
 
 @router.get(
-    "/models/{name}/tradeoff",
+    MODEL_PATHS[1],
     openapi_extra={"parameters": [NAME]},
     response_model=Tradeoff,
     responses=documented(Code.UNKNOWN_MODEL, Code.INVALID_INPUT, Code.NOT_READY),

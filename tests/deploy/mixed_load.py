@@ -58,7 +58,7 @@ def one(client, rng):
         "method": (5, lambda: post("/density", flow, {"points": points}, tol=tol, method="dopri5")),
         "max_tol": (
             5,
-            lambda: post("/density", flow, {"points": points}, tol="1e-5", max_tol="1e-1", deadline_ms=9000),
+            lambda: post("/density", flow, {"points": points}, tol="1e-5", max_tol="1e-1", deadline_ms=5),
         ),
         "partial": (3, lambda: post("/density", flow, {"points": points}, tol="1e-5", max_nfe=10, partial="true")),
         "failed": (3, lambda: post("/classify", classifier, {"image": digit}, tol="1e-5", max_nfe=10)),
