@@ -38,9 +38,11 @@ READ_CODES = (
     Code.NOT_READY,
 )
 CONTROL = documented_plainly(*READ_CODES, Code.UNKNOWN_MODEL)
-LOAD_BODY = optional_body(closed(parameters=closed()))
-UNLOAD_BODY = optional_body(closed(parameters=closed(**{DEPENDENTS: {"type": "boolean"}})))
-INDEX_BODY = optional_body(closed(ready={"type": "boolean"}))
+LOAD_BODY = optional_body(closed(parameters=closed()), {})
+UNLOAD_BODY = optional_body(
+    closed(parameters=closed(**{DEPENDENTS: {"type": "boolean"}})), {"parameters": {DEPENDENTS: False}}
+)
+INDEX_BODY = optional_body(closed(ready={"type": "boolean"}), {"ready": True})
 
 Asked = TypeVar("Asked", bound=BaseModel)
 _control: TypeAdapter[ControlRequest] = TypeAdapter(ControlRequest)

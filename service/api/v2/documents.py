@@ -18,6 +18,7 @@ VERSION: dict[str, Any] = {
     "name": "version",
     "in": "path",
     "required": True,
+    "description": "one of those that the model's metadata lists",
     "schema": {"type": "string"},
     "example": "1",
 }
@@ -90,12 +91,13 @@ INFER: dict[str, Any] = {
             "in": "header",
             "description": "bytes of JSON, where the bytes of tensors follow it; 0: the body is the one input's bytes",
             "schema": {"type": "integer", "minimum": 0},
+            "example": 142,
         }
     ],
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": _REQUEST, "example": _EXAMPLE},
+            "application/json": {"schema": _REQUEST | {"examples": [_EXAMPLE]}},
             BINARY_TYPE: {"schema": {"type": "string", "format": "binary"}},
         },
     },
@@ -115,6 +117,7 @@ def documented_plainly(*codes: Code, binary: bool = False) -> dict[int | str, di
     return responses
 
 
-def optional_body(schema: dict[str, Any]) -> dict[str, Any]:
+def optional_body(schema: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
     """A JSON body that need not be there."""
+    schema = schema | {"examples": [example]}
     return {"requestBody": {"required": False, "content": {"application/json": {"schema": schema}}}}

@@ -54,8 +54,19 @@ class IndexRequest(_Asked):
     ready: bool = False
 
 
+def _like(example: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
+_TENSOR: dict[str, Any] = {"name": "point", "datatype": "FP32", "shape": [-1, 2]}
+_CONFIG: dict[str, Any] = {"name": "point", "data_type": "TYPE_FP32", "dims": [2]}
+_ANSWERED: dict[str, Any] = {"name": "log_density", "datatype": "FP64", "shape": [1], "data": [-1.43]}
+
+
 class Live(BaseModel):
     """Of the server."""
+
+    model_config = _like({"live": True})
 
     live: bool
 
@@ -63,11 +74,15 @@ class Live(BaseModel):
 class Ready(BaseModel):
     """Of the server."""
 
+    model_config = _like({"ready": True})
+
     ready: bool
 
 
 class ModelReady(BaseModel):
     """Of a model."""
+
+    model_config = _like({"name": "cnf-two-moons", "ready": True})
 
     name: str
     ready: bool
@@ -75,6 +90,10 @@ class ModelReady(BaseModel):
 
 class ServerMetadata(BaseModel):
     """Who answers, and which extensions of the protocol it has."""
+
+    model_config = _like(
+        {"name": "odeserve", "version": "0.1.0", "extensions": ["binary_tensor_data", "model_configuration"]}
+    )
 
     name: str
     version: str
@@ -84,6 +103,8 @@ class ServerMetadata(BaseModel):
 class TensorMetadata(BaseModel):
     """An input or output; -1 is the number of items."""
 
+    model_config = _like(_TENSOR)
+
     name: str
     datatype: str
     shape: list[int]
@@ -91,6 +112,16 @@ class TensorMetadata(BaseModel):
 
 class ModelMetadata(BaseModel):
     """A model's tensors. `versions` may be asked for in the path."""
+
+    model_config = _like(
+        {
+            "name": "cnf-two-moons",
+            "versions": ["1"],
+            "platform": "odeserve_onnx",
+            "inputs": [_TENSOR],
+            "outputs": [{"name": "log_density", "datatype": "FP64", "shape": [-1]}],
+        }
+    )
 
     name: str
     versions: list[str]
@@ -102,6 +133,8 @@ class ModelMetadata(BaseModel):
 class ConfigTensor(BaseModel):
     """An input or output, `dims` without the batch."""
 
+    model_config = _like(_CONFIG)
+
     name: str
     data_type: str
     dims: list[int]
@@ -111,11 +144,25 @@ class ConfigTensor(BaseModel):
 class ConfigParameter(BaseModel):
     """A parameter of a configuration."""
 
+    model_config = _like({"string_value": "log_density"})
+
     string_value: str
 
 
 class ModelConfig(BaseModel):
     """A model's configuration in Triton's terms; `max_batch_size` 0: its inputs have no batch."""
+
+    model_config = _like(
+        {
+            "name": "cnf-two-moons",
+            "platform": "odeserve_onnx",
+            "backend": "odeserve",
+            "max_batch_size": 20000,
+            "input": [_CONFIG],
+            "output": [{"name": "log_density", "data_type": "TYPE_FP64", "dims": []}],
+            "parameters": {"program": {"string_value": "log_density"}},
+        }
+    )
 
     name: str
     platform: str
@@ -129,6 +176,8 @@ class ModelConfig(BaseModel):
 class AnsweredTensor(BaseModel):
     """An output: `data` flat in row-major order, null for what is not a number; or bytes after the JSON."""
 
+    model_config = _like(_ANSWERED)
+
     name: str
     datatype: str
     shape: list[int]
@@ -138,6 +187,16 @@ class AnsweredTensor(BaseModel):
 
 class InferAnswer(BaseModel):
     """`parameters`: what the solve cost and how it was done; see docs/protocol-v2.md."""
+
+    model_config = _like(
+        {
+            "model_name": "cnf-two-moons",
+            "model_version": "1",
+            "id": "42",
+            "parameters": {"status": "ok", "nfe": 31, "tol": 0.001, "method": "dopri5", "rtol": 0.001, "atol": 0.001},
+            "outputs": [_ANSWERED],
+        }
+    )
 
     model_name: str
     model_version: str
@@ -149,6 +208,8 @@ class InferAnswer(BaseModel):
 class IndexEntry(BaseModel):
     """A version of a model, on disk or served."""
 
+    model_config = _like({"name": "cnf-two-moons", "version": "1", "state": "READY", "reason": ""})
+
     name: str
     version: str
     state: str
@@ -158,11 +219,15 @@ class IndexEntry(BaseModel):
 class Controlled(BaseModel):
     """The versions of a model that are served now."""
 
+    model_config = _like({"name": "cnf-two-moons", "versions": ["1", "2"]})
+
     name: str
     versions: list[str]
 
 
 class PlainError(BaseModel):
     """The body of every error under /v2."""
+
+    model_config = _like({"error": "no model 'nobody'; known are cnf-two-moons, odenet-mnist"})
 
     error: str
