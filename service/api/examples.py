@@ -40,6 +40,18 @@ _CLASSIFICATION = {
 _DENSITY_SOLVER = _SOLVER | {"calibrated_error": {"p99": 0.0009, "unit": "nat"}}
 _DENSITY = {"log_density": -1.43, "status": "ok", "solver": _DENSITY_SOLVER}
 _DRAWN = {"status": "ok", "solver": _SOLVER | {"calibrated_error": {"p99": 0.0012, "unit": "output"}}}
+_PREDICTION = {"output": [[0.88, -0.44], [0.54, -0.76]], "status": "ok", "solver": _SOLVER}
+_START = {"t": 1.0, "position": [0.5, 1.0], "velocity": [0.3, -0.2], "log_det": 0.0}
+_STEP = {
+    "t": 0.6,
+    "dt": 0.4,
+    "accepted": True,
+    "error_ratio": 0.31,
+    "position": [0.41, 0.87],
+    "velocity": [0.21, 0.4],
+    "log_det": 0.12,
+}
+_TRAJECTORY = {"log_density": -1.43, "status": "ok", "solver": _DENSITY_SOLVER, "start": _START, "steps": [_STEP]}
 _MODEL = {"name": "odenet-mnist", "version": "1", "task": "classify", "default": True, "ready": True}
 _ROW = {
     "program": "classify",
@@ -55,6 +67,7 @@ _ROW = {
     "agreement": 0.9998,
     "predicted_ms": 0.6,
 }
+_PICTURE = {"shows": "ink", "box": 20, "centre": "mass", "stroke": 1.4}
 _TENSOR = {
     "name": "image",
     "shape": [28, 28],
@@ -62,8 +75,9 @@ _TENSOR = {
     "range": [0.0, 1.0],
     "normalisation": None,
     "draw": None,
+    "picture": _PICTURE,
 }
-_LOGITS = _TENSOR | {"name": "logits", "shape": [10], "range": None}
+_LOGITS = _TENSOR | {"name": "logits", "shape": [10], "range": None, "picture": None}
 _GRAPHS = {
     "encode": "onnx/classify/encode.onnx",
     "start": "onnx/classify/start.onnx",
@@ -79,6 +93,7 @@ _CELL = {
     "nfe_mean": 7.0,
     "nfe_p50": 7.0,
     "nfe_p99": 7.0,
+    "nfe_between": [7.0, 7.0, 7.0, 7.0],
     "error_rms": 0.012,
     "error_p99": 0.0598,
     "margin_error_p99": 0.07,
@@ -117,6 +132,7 @@ _PROVENANCE = {
 }
 _SIGNATURE = {"program": "classify", "input": _TENSOR, "outputs": [_LOGITS], "methods": ["bosh3"], "tol": _TOL}
 _WHERE = {"model": "cnf-two-moons", "version": "1"}
+_OWN = {"model": "spring", "version": "1"}
 
 ERRORS: dict[str, tuple[str, dict[str, Any]]] = {
     "invalid_input": (
@@ -173,6 +189,12 @@ SCHEMAS: dict[str, Any] = {
     },
     "DensityAnswer": {**_WHERE, "predictions": [_DENSITY], "timing_ms": _TIMING},
     "SampleAnswer": {**_WHERE, "samples": [[0.42, -0.17]], "seed": 7, "predictions": [_DRAWN], "timing_ms": _TIMING},
+    "Prediction": _PREDICTION,
+    "PredictAnswer": {**_OWN, "predictions": [_PREDICTION], "t": [0.5, 1.0], "timing_ms": _TIMING},
+    "OnTheWay": _START,
+    "Step": _STEP,
+    "Trajectory": _TRAJECTORY,
+    "TrajectoryAnswer": {**_WHERE, "items": [_TRAJECTORY], "units": "input", "timing_ms": _TIMING},
     "ModelEntry": _MODEL,
     "ModelList": {"models": [_MODEL]},
     "ModelDescription": {
@@ -191,6 +213,7 @@ SCHEMAS: dict[str, Any] = {
         "signature": {"/classify": _SIGNATURE},
     },
     "TensorSpec": _TENSOR,
+    "PictureSpec": _PICTURE,
     "Normalisation": {"mean": [0.5, 0.25], "std": [0.87, 0.5]},
     "Graphs": _GRAPHS,
     "PartSpec": _PART,
@@ -210,5 +233,6 @@ SCHEMAS: dict[str, Any] = {
     "ClassifyBody": {"image": SEVEN},
     "DensityBody": {"points": [[0.5, 1.0]]},
     "SampleBody": {"n": 100, "seed": 7},
+    "PredictBody": {"inputs": [[1.0, 0.0]], "t": [0.5, 1.0]},
 }
 """By the names of schemas."""

@@ -225,6 +225,8 @@ class PredictBody(BaseModel):
     it, at its end. `seed`: of what the model draws.
     """
 
+    model_config = _one_of("input", "inputs")
+
     input: Any = Field(default_factory=list)
     inputs: list[Any] = Field(default_factory=list, min_length=1, examples=[[[1.0, 0.0]]])
     args: dict[str, Any] = Field(default_factory=dict)

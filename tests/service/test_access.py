@@ -6,8 +6,8 @@ import subprocess
 
 import httpx
 import pytest
+from apps import ODESERVE, environment, running_app, serving
 from artifacts import CLOUD
-from conftest import ODESERVE, environment, running_app, serving
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from apps import eventually, serving
 from artifacts import WILD, wild_model
-from conftest import eventually, serving
 
 SHIPPED = Path(__file__).parents[2] / "checkpoints"
 DIGIT = json.loads((Path(__file__).parents[2] / "examples" / "digits" / "7.json").read_text())

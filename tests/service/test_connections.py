@@ -10,8 +10,8 @@ from contextlib import suppress
 
 import httpx
 import pytest
+from apps import ODESERVE, eventually, serving
 from artifacts import CLOUD
-from conftest import ODESERVE, eventually, serving
 from test_server import POINT, address, raw
 
 HEAD = "POST /density HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 import tritonclient.http as triton
-from conftest import eventually, serving
+from apps import eventually, serving
 from tritonclient.utils import InferenceServerException
 
 from node_model.manifest import MANIFEST

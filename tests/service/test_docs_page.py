@@ -10,8 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from apps import serving
 from artifacts import CLOUD
-from conftest import serving
 
 from service.api.docs_page import FOLDER, TYPES
 

@@ -7,8 +7,8 @@ from io import BytesIO
 import httpx
 import numpy as np
 import pytest
+from apps import eventually
 from artifacts import CLOUD, DECAY, DIGITS, SPRING
-from conftest import eventually
 
 LINES, ARRAY = {"Accept": "application/x-ndjson"}, {"Accept": "application/x-npy"}
 IMAGES = np.random.default_rng(5).random((9, 8, 8)).round(3).tolist()

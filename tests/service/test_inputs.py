@@ -5,8 +5,8 @@ import json
 
 import numpy as np
 import pytest
+from apps import running_app
 from artifacts import CLOUD, DIGITS, RAW
-from conftest import running_app
 from drawings import encoded, npy, seven
 from PIL import Image
 

@@ -8,8 +8,8 @@ from collections import Counter
 
 import httpx
 import pytest
+from apps import eventually, serving
 from artifacts import CLOUD
-from conftest import eventually, serving
 
 FAULTY = """
 import sys, time

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from apps import ODESERVE, serving
 from artifacts import CLOUD
-from conftest import ODESERVE, serving
 
 from service.load.arrivals import Arrival, poisson_arrivals
 from service.load.bench import BenchError, run_bench

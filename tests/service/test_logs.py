@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import ODESERVE, environment, eventually, serving
+from apps import ODESERVE, environment, eventually, serving
 
 from service.logs import MOST_LINES, log_request, logging_to
 from service.record import NfeBand, RequestRecord, SolveRecord

@@ -7,8 +7,8 @@ import httpx
 import numpy as np
 import pytest
 import tritonclient.http as triton
+from apps import serving
 from artifacts import CLOUD, DIGITS
-from conftest import serving
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype

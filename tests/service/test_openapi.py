@@ -7,8 +7,8 @@ import re
 import jsonschema_rs
 import numpy as np
 import pytest
-from artifacts import CLOUD, DIGITS, RAW
-from conftest import running_app
+from apps import running_app
+from artifacts import CLOUD, DECAY, DIGITS, RAW
 
 from service.api.errors import TABLE, Code
 from service.api.examples import ERRORS, SEVEN
@@ -19,8 +19,13 @@ from service.engine.request import QueueFullError
 from service.settings import Settings
 
 IMAGE = np.random.default_rng(5).random((8, 8)).round(3).tolist()
-INPUTS = {"/classify": {"image": IMAGE}, "/density": {"point": [0, 1, 0]}, "/sample": {"n": 2, "seed": 1}}
-MODELS = {"/classify": DIGITS, "/density": CLOUD, "/sample": CLOUD}
+INPUTS = {
+    "/classify": {"image": IMAGE},
+    "/density": {"point": [0, 1, 0]},
+    "/sample": {"n": 2, "seed": 1},
+    "/predict": {"input": [1, 0]},
+}
+MODELS = {"/classify": DIGITS, "/density": CLOUD, "/sample": CLOUD, "/predict": DECAY}
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +171,7 @@ def slowly(server, route):
     """The code of a body that does not come."""
     from test_server import raw
 
-    head = f"POST {route} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50"
+    head = f"POST {route}?model={MODELS[route]} HTTP/1.1\r\nHost: x\r\nContent-Length: 50"
     return json.loads(raw(server, f"{head}\r\nConnection: close", b"{").partition("\r\n\r\n")[2])["error"]["code"]
 
 

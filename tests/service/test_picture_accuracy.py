@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from conftest import serving
+from apps import serving
 from drawings import encoded
 from PIL import Image
 

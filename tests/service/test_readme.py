@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from conftest import ODESERVE, environment
+from apps import ODESERVE, environment
 
 from training.data import load_images
 

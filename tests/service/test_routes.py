@@ -2,8 +2,8 @@ import json
 
 import numpy as np
 import pytest
+from apps import running_app
 from artifacts import CLOUD, DECAY, DIGITS, RAW, SPRING
-from conftest import running_app
 
 IMAGE = np.random.default_rng(5).random((8, 8)).round(3).tolist()
 

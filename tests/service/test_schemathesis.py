@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import schemathesis
-from conftest import serving
+from apps import serving
 from hypothesis import HealthCheck, settings
 
 from service.app import create_app

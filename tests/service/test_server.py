@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import httpx
+from apps import ODESERVE, environment
 from artifacts import CLOUD, DIGITS
-from conftest import ODESERVE, environment
 
 POINT = {"points": [[0.0, 1.0, 0.0]]}
 

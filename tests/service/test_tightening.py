@@ -5,8 +5,8 @@ import shutil
 
 import numpy as np
 import pytest
+from apps import running_app
 from artifacts import CLOUD, DIGITS, RAW
-from conftest import running_app
 
 TOLS = (1e-1, 1e-2, 1e-3, 1e-4)
 
