@@ -49,7 +49,7 @@ ENV PATH=/opt/odeserve/bin:$PATH \
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=3s --timeout=3s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=3s --timeout=3s --start-period=300s --retries=3 \
     CMD ["python", "-I", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/ready', timeout=2)"]
 ARG COMMIT
 LABEL org.opencontainers.image.title="odeserve" \

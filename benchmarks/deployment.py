@@ -44,7 +44,9 @@ def started(priority: int) -> dict[str, Any]:
     try:
         pid = int(docker("inspect", "--format", "{{.State.Pid}}", name))
         if priority:
-            subprocess.run(("renice", "-n", str(priority), "-p", str(pid)), check=True, capture_output=True)
+            # Of every thread: the one that loads the models has begun by now.
+            threads = [task.name for task in Path(f"/proc/{pid}/task").iterdir()]
+            subprocess.run(("renice", "-n", str(priority), "-p", *threads), check=True, capture_output=True)
         url = f"http://{docker('port', name, '8000').splitlines()[0]}"
         server, ready = Running(url, pid), _ready(url)
         begun = datetime.fromisoformat(docker("inspect", "--format", "{{.State.StartedAt}}", name)[:26] + "+00:00")
@@ -101,18 +103,22 @@ def write(folder: Path) -> None:
     recorded = json.loads((folder / "deployment.json").read_text())
     size, starts = recorded["size"], recorded["starts"]
     middle = {name: statistics.median(row[name] for row in starts) for name in starts[0]}
-    worst = {name: max(row[name] for row in starts) for name in starts[0]}
+    least, worst = ({name: pick(row[name] for row in starts) for name in starts[0]} for pick in (min, max))
     lines = [
         "# The image",
         "",
         f"Target `service` with {recorded['models']} shipped models, {len(starts)} starts one after another.",
         "",
-        "| | median | worst |",
-        "|---|---|---|",
-        f"| from the start of the container to ready | {middle['ready_s']:.1f} s | {worst['ready_s']:.1f} s |",
-        f"| processor time until then | {middle['processor_s']:.1f} s | {worst['processor_s']:.1f} s |",
-        f"| resident memory, ready | {middle['resident_mib']:.0f} MiB | {worst['resident_mib']:.0f} MiB |",
-        f"| resident memory after {LOAD_SECONDS} s of load on all models | {middle['resident_after_load_mib']:.0f} MiB "
+        "| | least | median | most |",
+        "|---|---|---|---|",
+        f"| from the start of the container to ready | {least['ready_s']:.1f} s "
+        f"| {middle['ready_s']:.1f} s | {worst['ready_s']:.1f} s |",
+        f"| processor time until then | {least['processor_s']:.1f} s "
+        f"| {middle['processor_s']:.1f} s | {worst['processor_s']:.1f} s |",
+        f"| resident memory, ready | {least['resident_mib']:.0f} MiB "
+        f"| {middle['resident_mib']:.0f} MiB | {worst['resident_mib']:.0f} MiB |",
+        f"| resident memory after {LOAD_SECONDS} s of load on all models | {least['resident_after_load_mib']:.0f} MiB "
+        f"| {middle['resident_after_load_mib']:.0f} MiB "
         f"| {worst['resident_after_load_mib']:.0f} MiB |",
         "",
         f"Size: {size['above_base_mib']} MiB above its base ({BASE}), of which {recorded['layers']}; without PyTorch.",

@@ -1,6 +1,7 @@
 """Request records turned into Prometheus metrics. The only importer of the client."""
 
 import math
+import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -135,6 +136,7 @@ class Metrics:
             "Log lines that were not written because nobody read those before them.",
             registry=registry,
         )
+        self._writing = threading.Lock()
         self._noted: deque[tuple[RequestRecord, float] | StepReport] = deque()
         # The client's own lookup of a child takes a lock and turns every label into text, some 5 us.
         self._child = lru_cache(maxsize=None)(_labelled)
@@ -228,8 +230,13 @@ class Metrics:
         child(self._useful, model, method).inc(tally.useful)
 
     def text(self, state: EngineState) -> bytes:
-        """The exposition of every metric, of CONTENT_TYPE."""
+        """The exposition of every metric, of CONTENT_TYPE. From any thread."""
         self._settle()
+        with self._writing:
+            self._show(state)
+            return generate_latest(self._registry)
+
+    def _show(self, state: EngineState) -> None:
         self._depth.set(state.queue_depth)
         self._work.set(state.queued_seconds)
         for gauge, lanes in ((self._active, state.lanes_active), (self._capacity, state.lanes_capacity)):
@@ -238,7 +245,6 @@ class Metrics:
                 gauge.labels(model, str(shard)).set(count)
         for shard, heartbeat in enumerate(state.heartbeats):
             self._heartbeat.labels(str(shard)).set(heartbeat)
-        return generate_latest(self._registry)
 
     def value(self, name: str, labels: Mapping[str, str]) -> float | None:
         """One sample, None when there is no such child yet."""

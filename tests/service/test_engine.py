@@ -157,6 +157,8 @@ def test_a_deadline_ends_a_request_under_way_with_what_it_has():
     late = shard.ask([100, 100], deadline=shard.clock.now + 5 * ATTEMPT_SECONDS)
     shard.run()
     assert late.end is End.DEADLINE
+    # What the last lanes of a group took is reported although the group is gone.
+    assert shard.total("useful") == asked.solution.nfe.sum() + late.solution.nfe.sum()
 
 
 def test_abandoned_requests_are_answered_and_the_engine_goes_on():
