@@ -164,7 +164,7 @@ def test_parameters_reach_the_solver_and_the_answer_says_what_was_done(asked):
 
 
 def test_a_timeout_in_microseconds_is_a_deadline_that_may_be_loosened(asked):
-    with pytest.raises(InferenceServerException, match=r"deadline is 0\.05 ms") as refused:
+    with pytest.raises(InferenceServerException, match=r"of the deadline's 0\.05 ms are left") as refused:
         asked.infer(DIGIT, [tensor("image", IMAGES)], parameters={"tol": 1e-6}, timeout=50)
     assert refused.value.status() == "504"
     generous = asked.infer(DIGIT, [tensor("image", IMAGES)], parameters={"tol": 1e-2}, timeout=10**12)

@@ -61,7 +61,7 @@ def answers(url):
 
 
 def test_the_curl_lines_of_the_readme_answer_as_it_says(shipped):
-    loose, tight, auto, density, sample = (answer for _, answer in answers(shipped))
+    loose, tight, auto, density, sample, picture, trajectory = (answer for _, answer in answers(shipped))
     nfe = [answer["predictions"][0]["solver"]["nfe"] for answer in (loose, tight)]
     assert {answer["predictions"][0]["label"] for answer in (loose, tight, auto)} == {"7"}
     promised = re.search(r"took (\d+) evaluations of the network, the second (\d+)", (ROOT / "README.md").read_text())
@@ -71,6 +71,10 @@ def test_the_curl_lines_of_the_readme_answer_as_it_says(shipped):
     assert np.isfinite(density["predictions"][0]["log_density"])
     assert np.array(sample["samples"]).shape == (3, 2)
     assert sample["seed"] == 7
+    assert picture["predictions"][0]["label"] == "7"
+    (way,) = trajectory["items"]
+    assert way["steps"][-1]["t"] == 0
+    assert way["log_density"] == pytest.approx(density["predictions"][0]["log_density"], abs=0.1)
 
 
 def test_the_curl_lines_about_inputs_get_the_labels_of_their_files(shipped):

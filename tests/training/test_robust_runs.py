@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -113,13 +114,7 @@ def test_a_corrupt_or_partial_download_is_refused_and_not_kept(tmp_path, monkeyp
         monkeypatch.setitem(
             data._IDX_SOURCES,
             "mnist",
-            data._IdxSource(
-                url=f"http://127.0.0.1:{server.server_port}/",
-                sha256=source.sha256,
-                class_names=source.class_names,
-                mean=source.mean,
-                std=source.std,
-            ),
+            replace(source, url=f"http://127.0.0.1:{server.server_port}/"),
         )
         with pytest.raises((ValueError, OSError), match=r"hash|IncompleteRead"):
             data.load_images("mnist")
