@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from service.engine.forecast import Forecast
 from service.engine.request import Problem, QueueFullError
 
-CROWDED = 0.5
-"""Part of the queue's limit from which requests that allow it are solved looser than they asked."""
+CROWDED, FULL = 0.5, 0.7
+"""Parts of the queue's limit from which requests that allow it are solved looser than they asked, and from which as loosely
+as they allow. Between the last and the limit there is room for what arrives until that has taken effect."""
 
 
 class UnreachableDeadlineError(RuntimeError):
@@ -67,8 +68,8 @@ def choose(
 
 
 def _loosened(waiting: float, limit: float, count: int) -> int:
-    """How many of `count` ways are passed over: none up to half the limit, all but the loosest at the limit."""
+    """How many of `count` ways are passed over: none up to CROWDED of the limit, all but the loosest from FULL of it."""
     if waiting <= CROWDED * limit or count == 1:
         return 0
-    crowd = (waiting - CROWDED * limit) / ((1 - CROWDED) * limit)
+    crowd = (waiting - CROWDED * limit) / ((FULL - CROWDED) * limit)
     return min(math.ceil(crowd * (count - 1)), count - 1)

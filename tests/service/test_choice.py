@@ -8,7 +8,7 @@ from countdown import ATTEMPT_SECONDS, EVALUATIONS, problem, program
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.choice import CROWDED, UnreachableDeadlineError, choose
+from service.engine.choice import CROWDED, FULL, UnreachableDeadlineError, choose
 from service.engine.forecast import Crowd, Forecast, forecast
 from service.engine.program import KEPT
 from service.engine.quantile import QuantileFollower
@@ -59,7 +59,7 @@ def test_the_more_is_waiting_the_looser_and_never_looser_than_allowed(one, other
     problems, seconds = ways(count), np.ones(count)
     less, more = (chosen(problems, seconds, waiting=waiting) for waiting in sorted((one, other)))
     assert 0 <= less <= more <= count - 1
-    assert chosen(problems, seconds, waiting=LIMIT) == count - 1
+    assert chosen(problems, seconds, waiting=FULL * LIMIT) == count - 1
     assert chosen(problems, seconds, waiting=1.01 * CROWDED * LIMIT) == min(1, count - 1)
 
 
