@@ -7,8 +7,8 @@ from service.engine.forecast import Forecast
 from service.engine.request import Problem, QueueFullError
 
 CROWDED, FULL = 0.5, 0.7
-"""Parts of the queue's limit from which requests that allow it are solved looser than they asked, and from which as loosely
-as they allow. Between the last and the limit there is room for what arrives until that has taken effect."""
+"""Parts of the queue's limit from which requests that allow it are solved looser than they asked, and from which as
+loosely as they allow. Beyond that there is room for what arrives until it has taken effect."""
 
 
 class UnreachableDeadlineError(RuntimeError):
@@ -68,7 +68,7 @@ def choose(
 
 
 def _loosened(waiting: float, limit: float, count: int) -> int:
-    """How many of `count` ways are passed over: none up to CROWDED of the limit, all but the loosest from FULL of it."""
+    """How many of `count` ways are passed over: none up to CROWDED of the limit, all but the loosest from FULL on."""
     if waiting <= CROWDED * limit or count == 1:
         return 0
     crowd = (waiting - CROWDED * limit) / ((FULL - CROWDED) * limit)
