@@ -200,14 +200,16 @@ def regularisers(records: Records, pictures: Path) -> str:
         axis.set(xlabel="NFE of an image, the cheaper of bosh3 and dopri5", ylabel="logit error, RMS")
         axis.legend()
     lines = [
-        f"| run | | epochs | held-out error | NFE at a logit error of {EQUAL_LOGIT_ERROR:g} | NFE of a training step |",
-        "|---|---|---|---|---|---|",
+        f"| run | | epochs | trained in | held-out error | NFE at a logit error of {EQUAL_LOGIT_ERROR:g} "
+        "| NFE of a training step |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, metrics in compared.items():
         last, at_equal = metrics["history"][-1], _nfe_at(metrics["serving"], EQUAL_LOGIT_ERROR)
         served = "-" if at_equal is None else f"{at_equal:.1f}"
         lines.append(
-            f"| {name} | {_training(metrics)} | {metrics['epochs']} | {100 * last['held_error']:.2f} % "
+            f"| {name} | {_training(metrics)} | {metrics['epochs']} | {metrics['precision'][0]} "
+            f"| {100 * last['held_error']:.2f} % "
             f"| {served} | {last['nfe_forward']:.1f} + {last['nfe_backward']:.1f} |"
         )
     return "\n".join(

@@ -41,6 +41,9 @@ class TensorBody:
         # Lists nested too deep are the parser's to refuse, and it does so early.
         if body.count(b"[") > self._most_lists and b"[" * (len(self._spec.shape) + 2) not in body:
             raise too_many(self._many, self._most_items)
+        # Parsing holds everyone up: what has more numbers than fit is not begun.
+        if body.count(b",") > 1 + self._most_items * math.prod(self._spec.shape):
+            raise too_many(self._many, self._most_items)
         parsed = validated(self._adapter, body, self._many)
         given = parsed.model_fields_set
         refuse_other_than_one(given, self._one, self._many)

@@ -18,6 +18,7 @@ READ = (
     "X-Request-ID",
     "X-NFE",
     "X-Tol",
+    "X-Seed",
     "Server-Timing",
     "Retry-After",
     "WWW-Authenticate",

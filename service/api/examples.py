@@ -130,7 +130,15 @@ _PROVENANCE = {
     "train": {"loss": 0.003},
     "test": {"error": 0.0028},
 }
-_SIGNATURE = {"program": "classify", "input": _TENSOR, "outputs": [_LOGITS], "methods": ["bosh3"], "tol": _TOL}
+_SIGNATURE = {
+    "program": "classify",
+    "input": _TENSOR,
+    "outputs": [_LOGITS],
+    "args": [],
+    "interval": [0.0, 1.0],
+    "methods": ["bosh3"],
+    "tol": _TOL,
+}
 _WHERE = {"model": "cnf-two-moons", "version": "1"}
 _OWN = {"model": "spring", "version": "1"}
 
@@ -154,7 +162,7 @@ ERRORS: dict[str, tuple[str, dict[str, Any]]] = {
     "unauthorized": ("expected an API key, as Authorization: Bearer KEY or X-API-Key: KEY", {}),
     "body_timeout": ("the body did not arrive within 30 s", {"limit_seconds": 30}),
     "queue_full": (
-        "5.2 s of work are waiting, more than 5 s",
+        "5.2 s of work are waiting ahead of it",
         {"waiting_seconds": 5.2, "retry_after_seconds": 2},
     ),
     "not_ready": ("models are still being loaded", {"state": "starting"}),

@@ -18,9 +18,6 @@ LINES_EXAMPLE = (
     '{"summary":{"items":2,"statuses":{"ok":1,"max_nfe":1},"nfe":219,"tol":0.01}}\n'
 )
 HEADERS = {
-    "X-NFE": ("integer", "field evaluations in all; not beside lines, whose summary has it"),
-    "X-Tol": ("number", "the loosest tolerance that was used; not beside lines"),
-    "Server-Timing": ("string", "milliseconds of waiting, solving, in all, and what was predicted; not beside lines"),
     "X-Seed": ("integer", "where something was drawn: gives the same again"),
 }
 

@@ -35,10 +35,16 @@ HEADERS = {
 }
 """Of every answer."""
 COST_HEADERS = {
-    "X-NFE": {"description": "field evaluations of all items", "schema": {"type": "integer", "minimum": 0}},
-    "X-Tol": {"description": "the loosest tolerance used", "schema": {"type": "number", "exclusiveMinimum": 0}},
+    "X-NFE": {
+        "description": "field evaluations of all items; not beside lines, whose summary has it",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "X-Tol": {
+        "description": "the loosest tolerance used; not beside lines",
+        "schema": {"type": "number", "exclusiveMinimum": 0},
+    },
     "Server-Timing": {
-        "description": "milliseconds: queue, solve, total, predicted",
+        "description": "milliseconds: queue, solve, total, predicted; not beside lines",
         "schema": {"type": "string"},
     },
 }

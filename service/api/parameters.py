@@ -30,6 +30,8 @@ TRACE = {
     "seed": "with trace=hutchinson: of the probes; drawn and told when missing",
 }
 """Further parameters of /density."""
+HUTCHINSON = "log_density_hutchinson"
+"""The program that trace=hutchinson runs."""
 DEFAULT_PROBES = 8
 MOST_PROBES = 256
 LEAST_DEADLINE_MS = 0.001

@@ -58,6 +58,7 @@ class PredictBody:
         tensors = [spec, *self._given]
         lists = sum(math.prod(tensor.shape[:axis]) for tensor in tensors for axis in range(len(tensor.shape)))
         self._most_lists = 2 + len(tensors) + most_items * lists
+        self._most_numbers = 3 + MOST_STOPS + most_items * sum(1 + math.prod(tensor.shape) for tensor in tensors)
         self._deepest = 2 + max(len(tensor.shape) for tensor in tensors)
         self._adapters = {many: self._adapter(many) for many in (False, True)}
 
@@ -82,6 +83,8 @@ class PredictBody:
         """Errors: ApiError 422, or 413 for too many items."""
         refuse_many_names(body, ("input", "inputs", "args", "t"))
         if body.count(b"[") > self._most_lists and b"[" * self._deepest not in body:
+            raise too_many("inputs", self._most_items)
+        if body.count(b",") > self._most_numbers:
             raise too_many("inputs", self._most_items)
         one, many = bool(_ONE.search(body)), bool(_MANY.search(body))
         if one and many:

@@ -18,7 +18,7 @@ from service.api.forms import documented_forms, respond
 from service.api.media import NPY, PICTURES
 from service.api.media_docs import body_content
 from service.api.npy import first_output, probabilities
-from service.api.parameters import AUTO, AUTO_KINDS, SOLVER, TRACE, Parameters, documented_parameters
+from service.api.parameters import AUTO, AUTO_KINDS, HUTCHINSON, SOLVER, TRACE, Parameters, documented_parameters
 from service.api.predict import asked_prediction, predict_body
 from service.api.reading import FEW_BYTES, off_loop, read_json, read_tensors, sample_body, tensors_in_json
 from service.api.schemas import (
@@ -77,7 +77,6 @@ SOLVING = {**{route: (program,) for route, program in PROGRAMS.items()}, TRAJECT
 """Routes that solve, and the programs that each may run."""
 TENSOR_FIELDS = {"classify": ("image", "images"), "log_density": ("point", "points")}
 """Names of one input and of several in a body, by program."""
-HUTCHINSON = "log_density_hutchinson"
 
 
 def _solve_options(

@@ -268,6 +268,8 @@ class Signature(BaseModel):
     program: str
     input: TensorSpec
     outputs: list[TensorSpec]
+    args: list[TensorSpec]
+    interval: tuple[float, float]
     methods: list[str]
     tol: TolLimits
 

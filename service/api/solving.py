@@ -36,20 +36,11 @@ class Job:
         return record_of(self.request)
 
 
-async def solve(job: Job, inputs: Array, args: tuple[Array, ...] = (), rows_per_item: int = 1) -> Solved:
-    """Have the engine solve the rows and note what they cost.
+async def solve_problems(job: Job, problems: Sequence[Problem], rows_per_item: int = 1) -> Solved:
+    """Have the engine solve rows in one of several ways, and note what they cost.
 
-    Shapes: inputs, args [row, ...].
     Errors: ApiError for what was refused or went wrong.
     """
-    wishes, program = job.plan.wishes, job.plan.program
-    return await solve_problems(
-        job, [way.problem(program, inputs, args, wishes.partial) for way in wishes.ways], rows_per_item
-    )
-
-
-async def solve_problems(job: Job, problems: Sequence[Problem], rows_per_item: int = 1) -> Solved:
-    """The same for rows in the engine's words, in one way or several. Errors: as `solve`."""
     return first_solved(job, await submit(job, problems), rows_per_item)
 
 

@@ -41,9 +41,11 @@ _NAMES = re.compile(rb'"(\w{1,20})"\s*:')
 
 def program_of(body: bytes) -> str:
     """The program that a body is for. Errors: ApiError for a body that is for none."""
-    for name in _NAMES.findall(body):
-        if name.decode() in FIELDS:
-            return FIELDS[name.decode()]
+    names = [name.decode() for name in _NAMES.findall(body)]
+    # Arguments beside an input may have any names, those of other bodies too.
+    for name in sorted(names, key=lambda name: FIELDS.get(name) != "predict"):
+        if name in FIELDS:
+            return FIELDS[name]
     raise invalid("body", f"expected one of {', '.join(FIELDS)}")
 
 

@@ -112,3 +112,26 @@ def test_a_model_of_another_task_is_refused_by_name(client):
     answer = client.post(f"/predict?model={CLOUD}", json={"input": [1, 0]})
     assert answer.status_code == 422
     assert f"{DECAY}, {SPRING} can answer /predict" in answer.json()["error"]["message"]
+
+
+def test_the_open_inference_protocol_gives_the_same_answers(client):
+    tensor = {"name": "state", "shape": [3, 2], "datatype": "FP32", "data": STATES}
+    asked = {"inputs": [tensor], "parameters": {"tol": 1e-3}}
+    answer = client.post(f"/v2/models/{DECAY}/infer", json=asked)
+    assert answer.status_code == 200, answer.text
+    outputs = {output["name"]: output["data"] for output in answer.json()["outputs"]}
+    plain = predicted(client, f"/predict?model={DECAY}&tol=1e-3", {"inputs": STATES})["predictions"]
+    assert outputs["nfe"] == [prediction["solver"]["nfe"] for prediction in plain]
+    found = np.array(outputs["state"]).reshape(3, 2)
+    np.testing.assert_array_equal(found, [prediction["output"] for prediction in plain])
+
+
+def test_a_body_of_more_numbers_than_fit_is_not_parsed(client):
+    numbers = ",".join(["0.1"] * 10_000)
+    answer = client.post(f"/predict?model={DECAY}", content=f'{{"input":[1,0],"t":[{numbers}]}}')
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+
+
+def test_arguments_may_have_the_names_of_other_bodies(client):
+    answer = client.post(f"/trajectory?model={SPRING}", json={"args": {"n": 1}, "input": [1, 0]})
+    assert answer.json()["error"]["message"].startswith("args.")

@@ -11,8 +11,9 @@ from service.api.context import Context, Plan
 from service.api.drawing import asked_estimate, asked_sample
 from service.api.errors import ApiError, invalid
 from service.api.parameters import LEAST_DEADLINE_MS, SOLVER, TRACE, Parameters
+from service.api.predict import PredictRequest, asked_prediction
 from service.api.responses import json_bytes
-from service.api.solving import Job, cost_headers, solve, timing
+from service.api.solving import Job, cost_headers, timing
 from service.api.tightening import tighten
 from service.api.v2.asking import BINARY_SIZE, HEADER_LENGTH, Ask
 from service.api.v2.columns import Columns, columns, tightened_columns
@@ -72,9 +73,10 @@ async def solved_columns(job: Job, ask: Ask, signature: Signature) -> tuple[Colu
         told = {"method": ",".join(dict.fromkeys(tried.solved.method for tried in tries)), "tries": len(tries)}
         return tightened_columns(signature, tries), told
     if not signature.drawn and not job.plan.probes:
-        solved = await solve(job, ask.rows[0], ask.rows[1:])
-        return columns(signature, solved), _told(solved)
-    if job.plan.probes:
+        given = iter(ask.rows[1:])
+        args = tuple(next(given) if arg.draw is None else None for arg in signature.spec.args)
+        asked = await asked_prediction(job, PredictRequest(ask.rows[0], args, None, None))
+    elif job.plan.probes:
         asked = await asked_estimate(job, ask.rows[0], job.plan.probes)
     else:
         asked = await asked_sample(job, ask.n, ask.seed)

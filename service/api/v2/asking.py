@@ -1,5 +1,6 @@
 """An inference request read: JSON, or JSON and the bytes of tensors behind it."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -100,7 +101,10 @@ def _refuse_trees(header: bytes, signature: Signature, most_items: int) -> None:
     if header.count(b'"') > MOST_QUOTES:
         raise invalid("body", "more names than any request has")
     per_item = sum(1 + sum(_lists(tensor.shape)) for tensor in signature.inputs)
-    if header.count(b"[") > SPARE_LISTS + most_items * per_item:
+    numbers = sum(math.prod(tensor.shape) for tensor in signature.inputs)
+    if header.count(b"[") > SPARE_LISTS + most_items * per_item or header.count(b",") > MOST_QUOTES + most_items * (
+        per_item + numbers
+    ):
         raise ApiError(Code.TOO_LARGE, f"more than {most_items} items in a request", {"limit": most_items})
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from node_model.manifest import ProgramSpec, TensorSpec
+from service.api.parameters import HUTCHINSON
 from service.api.v2.offers import Offer
 
 FLOATS = {"float32": "FP32", "float64": "FP64"}
@@ -30,12 +31,13 @@ class Tensor:
 class Signature:
     """Inputs and outputs of an offer.
 
-    A program whose input the server draws takes `n` and, optionally, `seed` instead. One with drawn arguments is an
-    estimate: its mean comes with a standard error.
+    A program whose input the server draws takes `n` and, optionally, `seed` instead. An estimate's mean comes with a
+    standard error.
     """
 
     def __init__(self, offer: Offer) -> None:
         self.spec: ProgramSpec = offer.program.spec
+        self._hutchinson = offer.program_name == HUTCHINSON
         self.classes = offer.model.manifest.labels if offer.program_name == "classify" else None
 
     @property
@@ -45,8 +47,8 @@ class Signature:
 
     @property
     def estimated(self) -> bool:
-        """Whether the server draws arguments."""
-        return any(arg.draw for arg in self.spec.args)
+        """Whether it is Hutchinson's, from probes that the server draws."""
+        return self._hutchinson
 
     @cached_property
     def inputs(self) -> list[Tensor]:
