@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -175,6 +176,18 @@ def _export(module: nn.Module, inputs: list[Tensor], names: list[str], outputs: 
     if program is None:
         raise RuntimeError(f"{path}: the exporter gave nothing back")
     program.save(path, external_data=False)
+    _without_traces(path)
+
+
+def _without_traces(path: Path) -> None:
+    """Take out what the exporter notes of the code that it ran: folders of this machine among it, and megabytes."""
+    graph = onnx.load(path)
+    for part in (graph.graph, *graph.functions):
+        for noted in (part, *part.node, *part.value_info):
+            noted.ClearField("metadata_props")
+    for tensor in (*graph.graph.input, *graph.graph.output, *graph.graph.initializer):
+        tensor.ClearField("metadata_props")
+    onnx.save(graph, path)
 
 
 def _shapes(module: nn.Module, inputs: list[Tensor], lane: Any) -> Any:

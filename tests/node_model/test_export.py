@@ -4,6 +4,7 @@ import fcntl
 import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -392,3 +393,11 @@ def test_method_specs_say_what_a_step_costs():
         "dopri5": (5, NFE_START, 6),
         "tsit5": (5, NFE_START, 6),
     }
+
+
+def test_a_graph_says_nothing_of_the_machine_that_made_it(tmp_path):
+    (program, *_) = CNF(CNFConfig(mean=(0.0, 0.0), std=(1.0, 1.0), hidden=(8, 8))).programs()
+    export_program(program, tmp_path, ("bosh3",))
+    here = str(Path(export_program.__code__.co_filename).parent).encode()
+    assert list(tmp_path.rglob("*.onnx"))
+    assert not any(here in path.read_bytes() for path in tmp_path.rglob("*.onnx"))
