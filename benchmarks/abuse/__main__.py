@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.abuse.attacker import attack_until_told
 from benchmarks.abuse.attacks import attacks
 from benchmarks.abuse.report import write
-from benchmarks.machine import described
+from benchmarks.machine import described, training_paused
 from benchmarks.servers import ROOT, Running, ours, running
 from service.load.arrivals import poisson_arrivals
 from service.load.client import LoadClient, Outcome
@@ -42,7 +42,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     bodies = [path.read_bytes() for path in sorted((ROOT / "examples" / "digits").glob("*.json"))]
     results = []
-    with running(ours(**SETTINGS)) as server:
+    with training_paused(), running(ours(**SETTINGS)) as server:
         ask(server, bodies, options.rate, 5)
         for number, attack in enumerate(attacks()):
             if options.only not in attack.name:

@@ -300,9 +300,9 @@ def test_lanes_solve_alone_as_among_stiff_and_broken_neighbours(method, rng):
         for name in ("status", "nfe", "steps_accepted", "steps_rejected"):
             assert getattr(alone, name).item() == getattr(together, name)[lane].item(), (name, lane)
         torch.testing.assert_close(alone.t[0], together.t[lane], rtol=1e-12, atol=1e-12)
-        # Of dopri8's error estimate few digits are left after cancellation, so dt differs a little from the sixth digit
-        # on, and the local error with it; elsewhere only the large stages of a loose, long step count.
-        atol = 1e-12 + (1e-4 if method == "dopri8" else 1e-9) * tol[lane].item()
+        # Of the error estimate few digits are left after cancellation (fewest with dopri8), so dt differs a little, and
+        # the local error with it: by a small part of the tolerance, where a neighbour heard would change all of it.
+        atol = 1e-12 + (1e-4 if method == "dopri8" else 1e-6) * tol[lane].item()
         torch.testing.assert_close(alone.ys[:, 0], together.ys[:, lane], rtol=0, atol=atol, equal_nan=True)
 
 
