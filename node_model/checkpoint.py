@@ -4,12 +4,14 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import safetensors
 import safetensors.torch
 import torch
+from torch import nn
 
 from node_model.cnf import CNF, CNFConfig
 from node_model.errors import ArtifactError
@@ -22,7 +24,10 @@ Model = ODENet | CNF
 
 OWN_FAMILIES: dict[str, Callable[[dict[str, Any]], Any]] = {}
 """Networks of a user's own: by the `family` of a manifest's architecture, what makes one of the rest of it, a module
-with `programs()`. Empty, because an artifact holds nothing executable: whoever runs one in PyTorch enters it here."""
+with `programs()`. Empty, because an artifact holds nothing executable: whoever runs one in PyTorch enters it here, or
+installs a package that declares it."""
+INSTALLED = "odeserve.models"
+"""Group of entry points with which a package declares the functions that `odetrain pack` was given, as their values."""
 
 
 def architecture_of(model: Model) -> dict[str, object]:
@@ -46,15 +51,22 @@ def rebuild(manifest: Manifest) -> Model:
         if family in OWN_FAMILIES:
             own: Model = OWN_FAMILIES[family](config)
             return own
+        for declared in entry_points(group=INSTALLED):
+            if declared.value == family:
+                packed: Any = declared.load()()
+                packed.take_specs(manifest.programs)
+                return cast(Model, packed)
     except (TypeError, ValueError) as error:
         raise ArtifactError(f"{manifest.name}: architecture: {error}") from error
-    known = " or ".join(("odenet", "cnf", *OWN_FAMILIES))
+    declared_here = (declared.value for declared in entry_points(group=INSTALLED))
+    known = " or ".join(("odenet", "cnf", *OWN_FAMILIES, *declared_here))
     raise ArtifactError(
-        f"{manifest.name}: architecture.family: expected {known}, got {family!r}; as ONNX graphs any family is served"
+        f"{manifest.name}: architecture.family: expected {known}, got {family!r}; for PyTorch install a package that "
+        f"declares it as an entry point of {INSTALLED!r}; as ONNX graphs any family is served"
     )
 
 
-def save_weights(model: Model, directory: Path) -> None:
+def save_weights(model: nn.Module, directory: Path) -> None:
     """Write `weights.safetensors`."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     (directory / WEIGHTS).write_bytes(safetensors.torch.save(tensors))

@@ -11,3 +11,7 @@ class SolveFailedError(RuntimeError):
 
 class ArtifactError(ValueError):
     """An artifact directory is incomplete, altered or not understood; the message names the file."""
+
+
+class ExportError(ValueError):
+    """A program cannot be made into graphs; the message names the graph and what in it."""

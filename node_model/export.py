@@ -23,6 +23,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from node_model.errors import ExportError
+from node_model.export_errors import explained
 from node_model.manifest import Graphs, MethodSpec, TensorSpec
 from node_model.program import Program
 from node_model.solvers.advance import advance
@@ -117,7 +119,7 @@ def method_specs(methods: Sequence[str]) -> dict[str, MethodSpec]:
 def export_program(program: Program, directory: Path, methods: Sequence[str] = DEFAULT_METHODS) -> Graphs:
     """Write `onnx/<program>/{encode,start,step-<method>,decode}.onnx` below `directory`.
 
-    Errors: whatever torch.onnx raises for an operator that cannot be exported.
+    Errors: ExportError naming the graph, and the operator or the line that cannot be exported.
     """
     folder = Path("onnx") / program.name
     (directory / folder).mkdir(parents=True)
@@ -163,26 +165,43 @@ def _example(spec: TensorSpec, lanes: int) -> Tensor:
 def _export(module: nn.Module, inputs: list[Tensor], names: list[str], outputs: list[str], path: Path) -> None:
     """One graph with a free lane axis and no external data."""
     lane = torch.export.Dim("lane")
-    with torch.no_grad(), _quiet():
-        program = torch.onnx.export(
-            module.eval(),
-            tuple(inputs),
-            input_names=names,
-            output_names=outputs,
-            dynamic_shapes=_shapes(module, inputs, lane),
-            dynamo=True,
-            verbose=False,
-        )
+    try:
+        with torch.no_grad(), _quiet():
+            program = torch.onnx.export(
+                module.eval(),
+                tuple(inputs),
+                input_names=names,
+                output_names=outputs,
+                dynamic_shapes=_shapes(module, inputs, lane),
+                dynamo=True,
+                verbose=False,
+            )
+    except Exception as error:  # of any kind: it runs the module's own code
+        raise ExportError(f"{path.stem}: {explained(error)}") from error
     if program is None:
-        raise RuntimeError(f"{path}: the exporter gave nothing back")
+        raise ExportError(f"{path.stem}: the exporter gave nothing back")
     program.save(path, external_data=False)
-    _without_traces(path)
+    _finish(path)
 
 
-def _without_traces(path: Path) -> None:
-    """Take out what the exporter notes of the code that it ran: folders of this machine among it, and megabytes."""
+def _finish(path: Path) -> None:
+    """See that the graph takes any number of lanes and draws nothing, and take out the exporter's notes.
+
+    It notes the code that it ran: folders of this machine among it, and megabytes.
+
+    Errors: ExportError.
+    """
     graph = onnx.load(path)
+    for tensor in (*graph.graph.input, *graph.graph.output):
+        if not tensor.type.tensor_type.shape.dim[0].dim_param:
+            raise ExportError(
+                f"{path.stem}: {tensor.name} would have a fixed number of items: something in the module turns their "
+                "number into a constant (torch.vmap and torch.func do, or a Python int of a shape)"
+            )
     for part in (graph.graph, *graph.functions):
+        for node in part.node:
+            if node.op_type.startswith("Random") or node.op_type in ("Bernoulli", "Multinomial"):
+                raise ExportError(f"{path.stem}: draws random numbers ({node.op_type}); let them come in as arguments")
         for noted in (part, *part.node, *part.value_info):
             noted.ClearField("metadata_props")
     for tensor in (*graph.graph.input, *graph.graph.output, *graph.graph.initializer):

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from rich.progress import Progress
 
-from node_model.checkpoint import Model, load_model
+from node_model.checkpoint import load_model
 from node_model.manifest import (
     NFE_BETWEEN,
     Calibration,
@@ -77,17 +77,37 @@ def calibrate(
         when there are no rows to keep.
     """
     manifest, model = load_model(directory)
+
+    def items_of(program: str) -> Items:
+        return calibration_items(manifest, program, items, data_dir)
+
+    updated = measured(directory, manifest, model, items_of, threads=threads, command=command, between=between)
+    write_manifest(directory, updated)
+    return updated
+
+
+def measured(
+    directory: Path,
+    manifest: Manifest,
+    model: Any,
+    items_of: Callable[[str], Items],
+    *,
+    threads: int,
+    command: str,
+    between: bool = False,
+) -> Manifest:
+    """The manifest with every program's limits and table. `model`: a module with programs(), that of the artifact.
+
+    Errors: ValueError where there is nothing to measure, or no rows to keep.
+    """
     torch.set_num_threads(threads)
     programs = dict(manifest.programs)
     with Progress(transient=False) as progress:
         for program in model.programs():
             graphs = GraphProgram(directory, manifest, program.name, threads)
-            chosen = calibration_items(manifest, program.name, items, data_dir)
-            measure = _Measure(manifest, model, program, graphs, chosen, progress, command)
+            measure = _Measure(manifest, model, program, graphs, items_of(program.name), progress, command)
             programs[program.name] = measure.between() if between else measure.run()
-    updated = Manifest.model_validate(manifest.model_dump() | {"programs": programs})
-    write_manifest(directory, updated)
-    return updated
+    return Manifest.model_validate(manifest.model_dump() | {"programs": programs})
 
 
 def calibration_items(manifest: Manifest, program: str, count: int, data_dir: Path | None) -> Items:
@@ -125,7 +145,7 @@ class _Measure:
     def __init__(
         self,
         manifest: Manifest,
-        model: Model,
+        model: Any,
         program: Program,
         graphs: GraphProgram,
         items: Items,

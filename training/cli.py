@@ -362,3 +362,35 @@ def report(
     with _one_line_errors():
         write_report(records, out)
     typer.echo(f"{out}: written")
+
+
+@app.command()
+def pack(
+    package: Annotated[str, typer.Argument(help="module:function that builds a node_model.own.OwnModel.")],
+    name: Annotated[str, typer.Option(help="Of the model, as requests will have it.")],
+    example: Annotated[Path, typer.Option(help="Inputs as .npy [item, ...]; with arguments, by name in an .npz.")],
+    version: Annotated[str, typer.Option("--version", help="A whole number.")] = "1",
+    calibrate_on: Annotated[
+        Path | None, typer.Option("--calibrate", help="Inputs to measure cost and error on; default the example's.")
+    ] = None,
+    items: Annotated[int, typer.Option(min=100, help="How many of them at most.")] = 2_000,
+    out: Annotated[Path, typer.Option(help="Folder of artifacts.")] = Path("checkpoints"),
+    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    threads: Annotated[int, typer.Option(min=1)] = 2,
+) -> None:
+    """Make an artifact of a model of your own: checked, exported, compared with its modules, calibrated.
+
+    Example: odetrain pack my_model:build --name my-model --example inputs.npy
+    """
+    from training.pack import PackOrder
+    from training.pack import pack as make
+
+    measured_on = f" --calibrate {calibrate_on.name}" if calibrate_on else ""
+    command = (
+        f"odetrain pack {package} --name {name} --version {version} --example {example.name}{measured_on} "
+        f"--items {items} --seed {seed}"
+    )
+    order = PackOrder(package, name, version, example, calibrate_on, out, items, seed, threads, command)
+    with _one_line_errors():
+        directory = make(order, lambda line: _CONSOLE.print(f"[green]ok[/] {line}", highlight=False))
+    typer.echo(f"{directory}: written\nnext: ODESERVE_MODELS_DIR={out} odeserve serve")

@@ -16,6 +16,8 @@ from node_model.status import Status
 
 Array = npt.NDArray[Any]
 Feed = dict[str, Array]
+ANY_ERROR = 1e6
+"""A tolerance that every finite attempt is within."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,12 @@ class GraphProgram:
         parts = self._spread(len(y), lambda part: self._decode.run(None, {"y": y[part]}))
         return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
 
+    def derivative(self, y0: Array, args: Feed) -> Array:
+        """The field at the start. Shapes: y0 [row, dim]; args [row, ...] -> [row, dim]."""
+        return np.concatenate(
+            self._spread(len(y0), lambda part: self._begin(y0[part], _take(args, part), 1.0, 1.0, 1)[0]["f"])
+        )
+
     def solve(self, y0: Array, args: Feed, *, method: str, tol: float, dt: float, max_nfe: int) -> GraphSolution:
         """Solve every row at rtol = atol = tol.
 
@@ -76,9 +84,16 @@ class GraphProgram:
     def first_accepted(self, y0: Array, args: Feed, *, method: str, tol: float, dt: float) -> Array:
         """Whether each row accepts a first attempt with this dt. Shapes: y0 [row, dim]; args [row, ...] -> [row]."""
 
+        return self._attempt(y0, args, method, tol, dt, "accepted")
+
+    def one_step(self, y0: Array, args: Feed, *, method: str, dt: float) -> Array:
+        """Where one attempt leads that nothing rejects. Shapes: y0 [row, dim]; args [row, ...] -> [row, dim]."""
+        return self._attempt(y0, args, method, ANY_ERROR, dt, "y")
+
+    def _attempt(self, y0: Array, args: Feed, method: str, tol: float, dt: float, told: str) -> Array:
         def attempt(part: slice) -> Array:
             carried, limits, _ = self._begin(y0[part], _take(args, part), tol, dt, max_nfe=10**6)
-            return self._advance(method, carried, limits)["accepted"]
+            return self._advance(method, carried, limits)[told]
 
         return np.concatenate(self._spread(len(y0), attempt))
 

@@ -1,0 +1,76 @@
+"""The exported graphs of a packed program held against its modules."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from node_model.manifest import Manifest
+from node_model.program import Program
+from node_model.solvers import solve_ivp
+from training.graphs import ANY_ERROR, GraphProgram
+from training.package import Array, PackError
+
+ITEMS = 16
+CLOSE = {"float32": 1e-4, "float64": 1e-10}
+"""Relative to the largest number: kernels sum in another order."""
+STEP = 0.01
+"""Of the interval, tried once: longer solves may part at a rejection that rounding decides."""
+
+
+def check_parity(directory: Path, manifest: Manifest, program: Program, arrays: Mapping[str, Array]) -> str:
+    """What agrees, in a line. Errors: PackError naming the graph that gives something else than its module.
+
+    Shapes: arrays, input first, each [item, ...].
+    """
+    graphs = GraphProgram(directory, manifest, program.name, threads=1, width=ITEMS)
+    inputs, *args = (array[:ITEMS] for array in arrays.values())
+    fed = dict(zip((arg.name for arg in program.args), args, strict=True))
+    tensors = tuple(map(torch.from_numpy, args))
+    start, end = program.interval
+    dt = abs(end - start) * STEP
+    with torch.no_grad():
+        y = program.encode(torch.from_numpy(inputs))
+        t = torch.full((len(y),), start, dtype=y.dtype)
+        field, decoded = program.field(t, y, tensors), program.decode(y)
+        steps = {
+            method: _one_step(program, y, tensors, method, dt) for method in manifest.programs[program.name].methods
+        }
+    y0 = y.numpy()
+    pairs = {
+        "encode": (graphs.encode(inputs), y0),
+        "start": (graphs.derivative(y0, fed), field.numpy()),
+        **{f"step-{method}": (graphs.one_step(y0, fed, method=method, dt=dt), y1) for method, y1 in steps.items()},
+        **{
+            f"decode: {spec.name}": (graph, tensor.numpy())
+            for spec, graph, tensor in zip(program.outputs, graphs.decode(y0), decoded, strict=True)
+        },
+    }
+    worst = max(_off(manifest, program, graph, found, expected) for graph, (found, expected) in pairs.items())
+    return f"{program.name}: graphs agree with the modules within {worst:.1e} of the largest number"
+
+
+def _one_step(program: Program, y: Tensor, args: tuple[Tensor, ...], method: str, dt: float) -> Array:
+    """One attempt that nothing rejects: a solve over no more than that. Shapes: y, args [item, ...] -> [item, dim]."""
+    start, end = program.interval
+    stop = start + math.copysign(dt, end - start)
+    solved = solve_ivp(
+        program.field, y, start, [stop], rtol=ANY_ERROR, atol=ANY_ERROR, method=method, args=args, dt0=dt
+    )
+    found: Array = solved.ys[-1].numpy()
+    return found
+
+
+def _off(manifest: Manifest, program: Program, graph: str, found: Array, expected: Array) -> float:
+    """Largest difference, relative. Errors: PackError above what rounding explains."""
+    scale = max(float(np.abs(expected).max()), 1e-6)
+    off = float(np.abs(found.astype(np.float64) - expected).max()) / scale
+    if not off <= CLOSE[manifest.state_dtype]:
+        raise PackError(
+            f"{program.name}: {graph}: the exported graph gives something else than the module, by {off:.2g} of the "
+            "largest number; does the module compute otherwise while it is exported?"
+        )
+    return off
