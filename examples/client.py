@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 
 HERE = Path(__file__).parent
-SEVEN = json.loads((HERE / "digits" / "7.json").read_text())["image"]
-TRIES = 5
+SEVEN, ONE = (json.loads((HERE / "digits" / f"{digit}.json").read_text())["image"] for digit in (7, 1))
+TRIES, HALVINGS = 5, 12
 
 
 def ask(client: httpx.Client, path: str, body: dict[str, Any], **query: Any) -> dict[str, Any]:
@@ -47,15 +47,28 @@ def classify(client: httpx.Client) -> None:
 
 def tolerance_left_to_the_server(client: httpx.Client) -> None:
     """tol=auto: it starts at the loosest and tightens only while another label is within the solver's error."""
-    half = [
-        [value / 2 + other / 2 for value, other in zip(*rows, strict=True)] for rows in zip(SEVEN, ONE, strict=True)
-    ]
-    answer = ask(client, "/classify", {"images": [SEVEN, half]}, tol="auto")
-    print("\ntol=auto, for the seven and for something between a seven and a one:\n")
-    for name, found in zip(("seven", "between"), answer["predictions"], strict=True):
+    answer = ask(client, "/classify", {"images": [SEVEN, between(client)]}, tol="auto")
+    print("\ntol=auto, for the seven and for something halfway from a seven to a one:\n")
+    for name, found in zip(("seven", "halfway"), answer["predictions"], strict=True):
         tried = ", ".join(f"{attempt['tol']:g}" for attempt in found["solver"]["attempts"])
         stable = "a tighter solve would hardly change it" if found["stable"] else "too close to call"
         print(f"  {name:8} {found['label']}, tried tol {tried}: {stable}")
+
+
+def between(client: httpx.Client) -> list[list[float]]:
+    """A mixture of a seven and a one that the model can hardly tell from either: found by halving."""
+    least, most = 0.0, 1.0
+    for _ in range(HALVINGS):
+        middle = (least + most) / 2
+        (found,) = ask(client, "/classify", {"image": mixed(middle)}, tol=1e-4)["predictions"]
+        least, most = (middle, most) if found["label"] == "7" else (least, middle)
+    return mixed((least + most) / 2)
+
+
+def mixed(share: float) -> list[list[float]]:
+    """So much of a one, the rest of a seven."""
+    rows = zip(SEVEN, ONE, strict=True)
+    return [[(1 - share) * seven + share * one for seven, one in zip(*row, strict=True)] for row in rows]
 
 
 def density(client: httpx.Client) -> None:
@@ -114,7 +127,7 @@ def errors(client: httpx.Client) -> None:
             "a deadline that cannot be kept",
             "/density",
             {"points": [[0.5, 1.0]] * 2000},
-            {"tol": 1e-6, "deadline_ms": 1},
+            {"tol": 1e-6, "deadline_ms": 20},
         ),
     ]
     for words, path, body, query in wrong:
@@ -126,9 +139,6 @@ def errors(client: httpx.Client) -> None:
     answer = ask(client, "/density", body, tol=1e-6, deadline_ms=2000, max_tol=1e-1)
     used = answer["predictions"][0]["solver"]["rtol"]
     print(f"  the same with 2 s, and max_tol=1e-1 where that is too short: solved at tol {used:g}")
-
-
-ONE = json.loads((HERE / "digits" / "1.json").read_text())["image"]
 
 
 def main() -> None:

@@ -175,6 +175,7 @@ def _exactness(axes: Axes, curve: Curve) -> None:
     typical = [float(np.median(one.differences)) for one in compared]
     worst = [float(one.differences.max()) for one in compared]
     axes.set_yscale("log")
+    axes.margins(x=0.12)
     axes.fill_between(medians, typical, worst, color=MEASURED, alpha=0.12, linewidth=0)
     axes.plot(
         medians, typical, "o-", color=MEASURED, label=f"measured here: median of {curve.items}, shaded to the largest"
@@ -214,7 +215,6 @@ def _spaced(ones: list[Tolerance], xs: list[float], ys: list[float]) -> list[tup
 
 def _evaluations(axes: Axes, curve: Curve) -> None:
     tols = [one.tol for one in curve.tolerances]
-    _by_tolerance(axes, tols)
     axes.fill_between(
         tols,
         [min(one.nfe) for one in curve.tolerances],
@@ -229,12 +229,12 @@ def _evaluations(axes: Axes, curve: Curve) -> None:
         tols, [one.calibrated["nfe_mean"] for one in curve.tolerances], "--", color=CALIBRATED, label="calibrated mean"
     )
     axes.set_title("Evaluations of the network (NFE)")
+    _by_tolerance(axes, tols)
     axes.legend(fontsize=8.5)
 
 
 def _latency(axes: Axes, curve: Curve) -> None:
     tols = [one.tol for one in curve.tolerances]
-    _by_tolerance(axes, tols)
     medians, slow = (
         [float(np.percentile(one.latencies, percentile)) for one in curve.tolerances] for percentile in (50, 95)
     )
@@ -245,9 +245,10 @@ def _latency(axes: Axes, curve: Curve) -> None:
         [one.calibrated["predicted_ms"] for one in curve.tolerances],
         "--",
         color=CALIBRATED,
-        label="predicted by the server, without the network",
+        label="predicted by the server, without the way there",
     )
     axes.set_title("Milliseconds of one request")
+    _by_tolerance(axes, tols)
     axes.set_xlabel("tol")
     axes.legend(fontsize=8.5)
 

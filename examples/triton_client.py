@@ -71,7 +71,7 @@ def density_and_samples(client: triton.InferenceServerClient) -> None:
     n.set_data_from_numpy(np.array([3], np.int32))
     seed.set_data_from_numpy(np.array([7], np.int64))
     drawn = client.infer("cnf-two-moons:sample", [n, seed], parameters={"tol": 1e-3}).as_numpy("sample")
-    print(f"three samples: {np.round(drawn, 3).tolist()}")
+    print("three samples: " + ", ".join(f"({x:.3f}, {y:.3f})" for x, y in drawn))
 
 
 def refused(client: triton.InferenceServerClient) -> None:
