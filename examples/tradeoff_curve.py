@@ -176,19 +176,17 @@ def _exactness(axes: Axes, curve: Curve) -> None:
     worst = [float(one.differences.max()) for one in compared]
     axes.set_yscale("log")
     axes.margins(x=0.12)
-    axes.fill_between(medians, typical, worst, color=MEASURED, alpha=0.12, linewidth=0)
-    axes.plot(
-        medians, typical, "o-", color=MEASURED, label=f"measured here: median of {curve.items}, shaded to the largest"
-    )
+    axes.vlines(medians, typical, worst, color=MEASURED, alpha=0.2, linewidth=6)
     axes.plot(
         medians,
-        [one.calibrated["error_p99"] for one in compared],
-        "o--",
-        color=CALIBRATED,
-        markerfacecolor="white",
-        linewidth=1.2,
-        label="calibration: 99 % of inputs are nearer to a float64 solve",
+        typical,
+        "o-",
+        color=MEASURED,
+        label=f"measured here: median of {curve.items} items, bar to the largest",
     )
+    calibrated = [one.calibrated["error_p99"] for one in compared]
+    words = "calibration: 99 % of inputs are nearer to a float64 solve"
+    axes.plot(medians, calibrated, "D", ms=6, color=CALIBRATED, markerfacecolor="white", label=words)
     for one, x, y in _spaced(compared, medians, typical):
         axes.annotate(
             f"tol {one.tol:.0e}".replace("e-0", "e-"),

@@ -7,7 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from service.commands.console import bar, facts, plain_table
+from service.commands.console import bar, facts, plain_table, width
 from service.commands.solves import cost_facts, of_model, steps
 from service.commands.writing import Results
 
@@ -72,29 +72,27 @@ def _attempts(attempts: Sequence[dict[str, Any]]) -> Table:
 
 
 def _table(every: Sequence[tuple[str, dict[str, Any], dict[str, Any]]]) -> Table:
-    answered = every[0][2]
-    title = f"{answered['model']}@{answered['version']}"
-    table = plain_table(
-        "picture", "label", "probability", "", "stable", "tol", "NFE", "steps", "est. error", "ms", title=title
-    )
-    table.columns[0].overflow = "ellipsis"
-    for column in table.columns[:2]:
+    """What is less asked for is left out where it does not fit."""
+    answered, columns = every[0][2], width()
+    tol, all_of_it = columns >= 80, columns >= 95
+    heads = ["picture", "label", "probability", "", "stable", *(["tol"] if tol else []), "NFE"]
+    heads += [*(["steps", "est. error"] if all_of_it else []), "ms"]
+    table = plain_table(*heads, title=f"{answered['model']}@{answered['version']}")
+    for number, column in enumerate(table.columns):
         column.no_wrap = True
-    for column in table.columns[3:]:
-        column.justify = "right"
-        column.no_wrap = True
+        column.justify = "left" if number < 3 else "right"
     for name, prediction, answer in every:
         solver, winner = prediction["solver"], max(prediction["probabilities"] or [0.0])
+        label = Text(prediction["label"] or prediction["status"], "bold cyan" if prediction["label"] else "red")
         table.add_row(
             Text(name),
-            Text(prediction["label"] or prediction["status"], "bold cyan" if prediction["label"] else "red"),
+            label,
             bar(winner, 10),
             f"{100 * winner:.1f} %",
             STABLE[prediction["stable"]],
-            f"{solver['rtol']:g}",
+            *([f"{solver['rtol']:g}"] if tol else []),
             str(solver["nfe"]),
-            steps(solver),
-            f"{solver['error_estimate']:.2g}",
+            *([steps(solver), f"{solver['error_estimate']:.2g}"] if all_of_it else []),
             f"{answer['timing_ms']['total']:.3g}",
         )
     return table
