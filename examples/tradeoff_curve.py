@@ -23,7 +23,7 @@ from rich.progress import track
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 DIGITS = sorted((Path(__file__).parent / "digits").glob("*.json"))
 POINTS = 20
@@ -195,6 +195,7 @@ def _exactness(axes: Axes, curve: Curve) -> None:
             textcoords="offset points",
             ha="right",
             fontsize=8.5,
+            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
         )
     axes.set_xlabel("milliseconds until the answer is here (median)")
     axes.set_ylabel(f"how far the answer is off, {curve.unit}")
@@ -205,8 +206,9 @@ def _exactness(axes: Axes, curve: Curve) -> None:
 def _spaced(ones: list[Tolerance], xs: list[float], ys: list[float]) -> list[tuple[Tolerance, float, float]]:
     """Those whose labels would not lie upon each other."""
     kept: list[tuple[Tolerance, float, float]] = []
+    wide = max(xs) - min(xs)
     for one, x, y in zip(ones, xs, ys, strict=True):
-        if all(abs(np.log10(y / other)) > 0.25 for _, _, other in kept):
+        if all(abs(np.log10(y / other)) > 0.2 or abs(x - place) > 0.12 * wide for _, place, other in kept):
             kept.append((one, x, y))
     return kept
 
@@ -243,7 +245,7 @@ def _latency(axes: Axes, curve: Curve) -> None:
         [one.calibrated["predicted_ms"] for one in curve.tolerances],
         "--",
         color=CALIBRATED,
-        label="predicted by the server, without the way there",
+        label="predicted by the server, transport not counted",
     )
     axes.set_title("Milliseconds of one request")
     _by_tolerance(axes, tols)
@@ -258,7 +260,7 @@ def _by_tolerance(axes: Axes, tols: list[float]) -> None:
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(LogLocator(numticks=12))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda tol, _: f"{tol:.0e}".replace("e-0", "e-")))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def main() -> None:
