@@ -46,8 +46,9 @@ curl -sS "${AUTH[@]}" "$URL/classify?tol=10" -H "$JSON" -d @digits/7.json
 printf '\n'
 
 ask "the Open Inference Protocol: the server" "$URL/v2"
-ask "... is it ready" -o /dev/null -w '%{http_code}' "$URL/v2/health/ready"
-ask "... a model" "$URL/v2/models/cnf-two-moons"
+ask "... does it live, and is it ready: the status says so" -o /dev/null -o /dev/null -w '%{http_code} ' "$URL/v2/health/live" "$URL/v2/health/ready"
+ask "... a model, or a version of it" "$URL/v2/models/cnf-two-moons" "$URL/v2/models/cnf-two-moons/versions/1"
+ask "... is the model ready" -o /dev/null -w '%{http_code}' "$URL/v2/models/cnf-two-moons/ready"
 ask "... its configuration" "$URL/v2/models/cnf-two-moons/config"
 ask "... an inference" "$URL/v2/models/cnf-two-moons/infer" -H "$JSON" \
   -d '{"inputs": [{"name": "point", "shape": [1, 2], "datatype": "FP32", "data": [0.5, 1.0]}], "parameters": {"tol": 1e-4}}'

@@ -94,7 +94,7 @@ def test_tritonclient_gets_the_same_bits_both_ways(url):
 @pytest.mark.parametrize("model", ["odenet-mnist", "cnf-two-moons"])
 def test_the_curve_of_a_running_server_is_drawn(url, model, tmp_path):
     out = tmp_path / "curve.png"
-    command = ("--url", url, "--model", model, "--rounds", "2", "--out", out)
+    command = ("--url", url, "--model", model, "--rounds", "1", "--out", out)
     said = printed(sys.executable, EXAMPLES / "tradeoff_curve.py", *command)
     rows = [line.split() for line in said.splitlines() if re.match(r"  \de-\d\d ", line)]
     assert len(rows) == 11
