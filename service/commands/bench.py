@@ -61,4 +61,7 @@ def bench(
     else:
         show(bench_table(figures))
     if out:
-        out.write_text(json.dumps(figures, indent=1) + "\n")
+        try:
+            out.write_text(json.dumps(figures, indent=1) + "\n")
+        except OSError as error:
+            fail(f"{out}: cannot be written: {error.strerror}")

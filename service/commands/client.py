@@ -21,6 +21,8 @@ from service.settings import SettingsError
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 600.0
 SCHEMES = ("http", "https")
+NOT_UNDERSTOOD = "not_understood"
+"""Of an answer that is not odeserve's; no code of the API."""
 UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 """Of OpenSSL."""
 ADVICE = {
@@ -55,6 +57,23 @@ class Target:
             raise typer.BadParameter(f"expected http://host:port, got {self.url!r}", param_hint="--url")
         return url
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Errors: BadParameter for a key that no server can have."""
+        if self.api_key is None:
+            return {}
+        if not self.api_key.isascii() or not self.api_key.isprintable():
+            raise typer.BadParameter("expected visible ASCII characters", param_hint="--api-key")
+        return {"X-API-Key": self.api_key}
+
+    @property
+    def trusted(self) -> ssl.SSLContext:
+        """Errors: BadParameter for a file without certificates."""
+        try:
+            return ssl.create_default_context(cafile=self.cacert)
+        except OSError as error:
+            raise typer.BadParameter(f"{self.cacert}: expected certificates as PEM", param_hint="--cacert") from error
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -87,7 +106,7 @@ class RefusedError(Exception):
     @property
     def of_all(self) -> bool:
         """Whether every other request would be refused like this one."""
-        return self.code in ("unauthorized", "not_ready", "not_understood")
+        return self.code in ("unauthorized", "not_ready", NOT_UNDERSTOOD)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -117,15 +136,15 @@ class Client:
 
     @staticmethod
     def _answer(response: httpx.Response) -> Answer:
-        if response.is_success:
+        kind = response.headers.get("Content-Type", "nothing")
+        if response.is_success and kind.startswith("application/json"):
             return Answer(response.content, response.headers)
         try:
             error = response.json()["error"]
             code, message = str(error["code"]), str(error["message"])
         except (ValueError, KeyError, TypeError):
-            kind = response.headers.get("Content-Type", "nothing")
             message = f"{response.url} answered {response.status_code} with {kind}; is it an odeserve server?"
-            raise RefusedError("not_understood", message, response.content) from None
+            raise RefusedError(NOT_UNDERSTOOD, message, response.content) from None
         raise RefusedError(code, message, response.content, response.headers.get("Retry-After"))
 
 
@@ -155,14 +174,13 @@ def connected(
 
 def tell(error: RefusedError, *, as_json: bool, about: str = "") -> None:
     """Say what the server refused."""
-    if as_json:
+    if as_json and error.code != NOT_UNDERSTOOD:
         typer.echo(error.content)
     complain(f"{about}: {error}" if about else error)
 
 
 @contextmanager
 def _http(target: Target, program: str | None, model: str | None) -> Iterator[httpx.Client]:
-    headers = {"X-API-Key": target.api_key} if target.api_key else {}
     if target.local:
         from service.commands.local import InProcess
 
@@ -172,8 +190,7 @@ def _http(target: Target, program: str | None, model: str | None) -> Iterator[ht
             yield http
         return
     timeout = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
-    trusted = ssl.create_default_context(cafile=target.cacert)
-    with httpx.Client(base_url=target.base, headers=headers, verify=trusted, timeout=timeout) as http:
+    with httpx.Client(base_url=target.base, headers=target.headers, verify=target.trusted, timeout=timeout) as http:
         yield http
 
 

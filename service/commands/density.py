@@ -62,7 +62,8 @@ def density(
         raise typer.BadParameter("only with --probes", param_hint="--seed")
     parts = list(points_in(read_file(file, Kind.TABLE, Kind.NPY, Kind.JSON)))
     from service.commands.client import Target, connected
-    from service.commands.console import counting, show, waiting
+    from service.commands.console import counting, facts, show, waiting
+    from service.commands.solves import costs_together, of_model
 
     query = options.solver_query(model, tol, max_tol, method, max_nfe, deadline_ms, partial)
     query |= {"trace": "hutchinson" if probes else None, "probes": probes, "seed": seed}
@@ -82,9 +83,6 @@ def density(
                 done(part.first + len(part.rows))
     items = [item for answer in answers for item in answer["predictions"]]
     if not as_json:
-        from service.commands.console import facts
-        from service.commands.solves import costs_together, of_model
-
         show(
             of_model(answers[0], items[0]),
             _table(rows, items),
@@ -97,6 +95,7 @@ def density(
 
 def _table(rows: "Sequence[Any]", items: "Sequence[Any]") -> "Table":
     from service.commands.console import plain_table
+    from service.commands.solves import steps
 
     dimensions = min(len(rows[0]), MOST_COLUMNS) if rows else 0
     estimated = any(item.get("log_density_std_error") is not None for item in items)
@@ -111,7 +110,7 @@ def _table(rows: "Sequence[Any]", items: "Sequence[Any]") -> "Table":
             "-" if value is None else f"{value:.5f}",
             *([] if not estimated else ["-" if error is None else f"{error:.3g}"]),
             str(item["solver"]["nfe"]),
-            f"{item['solver']['accepted']}+{item['solver']['rejected']}",
+            steps(item["solver"]),
             item["status"],
         )
     if len(items) > MOST_SHOWN:

@@ -87,12 +87,13 @@ def _body(file: File, at: list[float] | None, seed: int | None) -> bytes:
 
 def _table(answer: dict[str, Any]) -> "Table":
     from service.commands.console import plain_table
+    from service.commands.solves import steps
 
     times, items = answer.get("t"), answer["predictions"]
     table = plain_table("item", *(["t"] if times else []), "output", "NFE", "steps", "status")
     for number, item in enumerate(items[:MOST_SHOWN]):
         solver = item["solver"]
-        tail = (str(solver["nfe"]), f"{solver['accepted']}+{solver['rejected']}", item["status"])
+        tail = (str(solver["nfe"]), steps(solver), item["status"])
         if not times:
             table.add_row(str(number), _short(item["output"]), *tail)
             continue

@@ -79,10 +79,13 @@ async def _get(url: SplitResult, path: str, headers: Mapping[str, str]) -> Any:
     except OSError as error:
         raise UnreachableError(f"{url.geturl()}: {error}") from error
     connection.close()
+    try:
+        answer = json.loads(reply.body)
+    except ValueError as error:
+        raise BenchError(f"{url.geturl()}{path}: answered {reply.status}; is it an odeserve server?") from error
     if reply.status != 200:
-        message = json.loads(reply.body).get("error", {}).get("message", reply.status)
-        raise BenchError(f"{url.geturl()}{path}: {message}")
-    return json.loads(reply.body)
+        raise BenchError(f"{url.geturl()}{path}: {answer.get('error', {}).get('message', reply.status)}")
+    return answer
 
 
 def _drawn_bodies(described: dict[str, Any], field: str) -> list[bytes]:

@@ -192,7 +192,7 @@ def test_an_address_that_is_none_is_wrong_usage():
 def test_somebody_else_at_the_address_is_told_apart():
     class Other(BaseHTTPRequestHandler):
         def do_POST(self):
-            self.send_response(404)
+            self.send_response(200 if "density" in self.path else 404)
             self.send_header("Content-Type", "text/html")
             self.end_headers()
             self.wfile.write(b"<h1>no</h1>")
@@ -202,10 +202,22 @@ def test_somebody_else_at_the_address_is_told_apart():
 
     with HTTPServer(("127.0.0.1", 0), Other) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
-        done = odeserve("sample", "--url", f"http://127.0.0.1:{other.server_port}")
+        there = f"http://127.0.0.1:{other.server_port}"
+        asked = [
+            odeserve(*words, "--url", there, "--json") for words in (("sample",), ("density", "examples/points.csv"))
+        ]
         other.shutdown()
-    assert done.returncode == 1
-    assert "is it an odeserve server?" in done.stderr
+    for done in asked:
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "is it an odeserve server?" in done.stderr
+
+
+def test_a_key_or_certificate_that_cannot_be_one_is_wrong_usage(tmp_path):
+    (tmp_path / "nonsense.pem").write_text("nonsense")
+    for words in (("--api-key", "ключ"), ("--cacert", tmp_path / "nonsense.pem")):
+        done = odeserve("sample", "--url", NOBODY, *words)
+        assert done.returncode == 2
+        assert "expected" in done.stderr
 
 
 def test_a_key_is_asked_for_taken_from_either_place_and_never_shown(keyed):
