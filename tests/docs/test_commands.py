@@ -42,8 +42,7 @@ class Place:
 
     def __init__(self, folder):
         self.folder = folder
-        (folder / ".venv").mkdir()
-        (folder / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+        (folder / ".venv").symlink_to(sys.prefix)
         for name in ("checkpoints", "examples"):
             (folder / name).symlink_to(ROOT / name)
         self.addresses = {SERVER: free_address(), PROMETHEUS: free_address()}

@@ -61,14 +61,20 @@ class Loads(HTMLParser):
         super().__init__()
         self.addresses = []
         self.words = []
+        self._code = False
 
     def handle_starttag(self, tag, attributes):
         given = dict(attributes)
+        self._code = tag in ("script", "style")
         if tag in LOADED and given.get(LOADED[tag]) and given.get("rel") not in ("prev", "next", "canonical"):
             self.addresses.append(given[LOADED[tag]])
 
+    def handle_endtag(self, tag):
+        self._code = False
+
     def handle_data(self, data):
-        self.words.append(data)
+        if not self._code:
+            self.words.append(data)
 
 
 def read(page):
@@ -78,7 +84,7 @@ def read(page):
 
 
 def text_of(site, page):
-    return " ".join(" ".join(read(site / page / "index.html").words).split())
+    return " ".join("".join(read(site / page / "index.html").words).split())
 
 
 def test_no_page_loads_anything_from_elsewhere(site):
@@ -140,10 +146,10 @@ def test_every_setting_error_metric_and_manifest_field_is_there(site):
 def test_public_docstrings_are_there_with_their_named_lines(site):
     solvers = text_of(site, "reference/solvers")
     assert "Solve y' = field(t, y, args) from t0 over the stops" in solvers
-    assert re.search(r"Shapes : y0 \[lane, dim\]; stops \[stop\] shared by all lanes", solvers)
+    assert re.search(r"Shapes: y0 \[lane, dim\]; stops \[stop\] shared by all lanes", solvers)
     assert "Try one step on each running lane" in solvers
     gradients = text_of(site, "reference/gradients")
-    for words in ("As odeint, with gradients from a second solve", "adjoint_params", "Source : Chen et al. 2018"):
+    for words in ("As odeint, with gradients from a second solve", "adjoint_params", "Source: Chen et al. 2018"):
         assert words in gradients
     assert "export_program" in text_of(site, "reference/artifacts")
 
@@ -234,7 +240,7 @@ def opened(browser, served):
 def test_search_finds_what_is_looked_for_and_nobody_else_is_asked(opened, served):
     page, asked, complaints = opened
     page.goto(served)
-    page.click("label[for=__search].md-header__button, .md-search__input")
+    page.click(".md-search__input")
     for looked_for, wanted in (("queue_full", "Error codes"), ("odeint_adjoint", "Gradients"), ("MAX_BODY_MB", "Settings")):
         page.fill(".md-search__input", looked_for)
         page.wait_for_selector(f".md-search-result__item:has-text({wanted!r})", timeout=30_000)
