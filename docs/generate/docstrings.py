@@ -1,4 +1,4 @@
-"""Docstrings as this project writes them: one line what, prose, then lines that begin with Shapes, Units, Errors, ..."""
+"""Docstrings as this project writes them: one line what, prose, then lines that begin with Shapes, Units, Errors."""
 
 import re
 from typing import Any

@@ -27,7 +27,10 @@ def errors_page(document: dict[str, Any]) -> str:
                     routes.setdefault(name, []).append(f"{method.upper()} {path}")
     overview = table(
         ("code", "status", "meaning"),
-        [(f"[{code(entry.value)}](#{entry.value})", str(status), meaning) for entry, (status, meaning) in TABLE.items()],
+        [
+            (f"[{code(entry.value)}](#{entry.value})", str(status), meaning)
+            for entry, (status, meaning) in TABLE.items()
+        ],
     )
     parts = []
     for entry, (status, meaning) in TABLE.items():
@@ -41,7 +44,7 @@ def errors_page(document: dict[str, Any]) -> str:
 
 
 MANY = 12
-INTRODUCTION = """Every error has the same body, `{"error": {"code", "message", "details"}}`; `code` is from this closed
-set, `message` says which field was wrong and what was expected, and `details` has the same for programs. Under `/v2` the
-body is `{"error": "message"}`, as the protocol has it, with the same statuses. A 429 and a 503 have `Retry-After`.
+INTRODUCTION = """Every error has the same body, `{"error": {"code", "message", "details"}}`; `code` is from this
+closed set, `message` says which field was wrong and what was expected, and `details` has the same for programs. Under
+`/v2` the body is `{"error": "message"}`, as the protocol has it, with the same statuses. A 429 and a 503 have `Retry-After`.
 What to do about the common ones: [questions and troubles](../faq.md)."""

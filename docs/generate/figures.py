@@ -49,7 +49,13 @@ def serving() -> str:
     """Servers under one load."""
     recorded = _recorded("serving")
     rows = [
-        (name, f"{one['per_second']:.0f}", f"{one['p50']:.0f} ms", f"{one['p99']:,.0f} ms", f"{one['single_p50']:.1f} ms")
+        (
+            name,
+            f"{one['per_second']:.0f}",
+            f"{one['p50']:.0f} ms",
+            f"{one['p99']:,.0f} ms",
+            f"{one['single_p50']:.1f} ms",
+        )
         for name, one in recorded["results"].items()
     ]
     heads = ("server", "answers a second, 64 clients", "p50", "p99", "one client at 1e-2, p50")

@@ -39,7 +39,10 @@ def _tag_page(tag: str, description: str, document: dict[str, Any]) -> str:
     ]
     overview = table(
         ("route", ""),
-        [(f"[{code(f'{m} {p}')}](#{_anchor(m, p)})", o.get("description", "").split("\n")[0]) for m, p, o in operations],
+        [
+            (f"[{code(f'{m} {p}')}](#{_anchor(m, p)})", o.get("description", "").split("\n")[0])
+            for m, p, o in operations
+        ],
     )
     title = "Health and metrics" if tag == "operations" else tag.title() if tag != "solve" else "Solve"
     parts = (_operation(method, path, operation) for method, path, operation in operations)

@@ -13,5 +13,5 @@ def manifest_page() -> str:
     return page("Manifest", INTRODUCTION, *parts)
 
 
-INTRODUCTION = """`manifest.json` of an [artifact](../artifact.md), field by field. It is validated when a model is loaded and
-by `odeserve check`; a field that is not listed here is an error."""
+INTRODUCTION = """`manifest.json` of an [artifact](../artifact.md), field by field. It is validated when a model is
+loaded and by `odeserve check`; a field that is not listed here is an error."""

@@ -29,13 +29,16 @@ def _buckets() -> str:
         + table(
             ("label", "values"),
             (
-                ("`route`", "the path as it is declared, such as `/models/{name}`; `none` for a path that there is not"),
+                (
+                    "`route`",
+                    "the path as it is declared, such as `/models/{name}`; `none` for a path that there is not",
+                ),
                 ("`model`", "the name of a loaded model; `none` where the request came to none, never a client's text"),
                 ("`status`", "`ok`, `partial`, `cancelled`, or an [error code](errors.md)"),
                 (
                     "`tol_class`",
-                    "the decade of the loosest tolerance used, rounded down: 5e-3 counts as `1e-3`, and `tol=auto` as what "
-                    "it ended at; `none` without a solve",
+                    "the decade of the loosest tolerance used, rounded down: 5e-3 counts as `1e-3`, and `tol=auto` as "
+                    "what it ended at; `none` without a solve",
                 ),
                 ("`method`", "a Runge-Kutta method of the model"),
                 ("`outcome`", "`accepted`, `rejected`"),
@@ -47,6 +50,6 @@ def _buckets() -> str:
     )
 
 
-INTRODUCTION = """`GET /metrics` is for Prometheus. All counters are there from the start, so that `rate()` sees the first
-request; histograms come with their first observation. What to look at first, the alerts and the dashboards:
+INTRODUCTION = """`GET /metrics` is for Prometheus. All counters are there from the start, so that `rate()` sees the
+first request; histograms come with their first observation. What to look at first, the alerts and the dashboards:
 [operations](../operations.md#metrics)."""

@@ -32,7 +32,9 @@ def default_of(kind: Schema) -> str:
     if "default" not in kind:
         return "may be left out"
     default = kind["default"]
-    return "none" if default in (None, "", [], {}) else code(default if isinstance(default, str) else json.dumps(default))
+    return (
+        "none" if default in (None, "", [], {}) else code(default if isinstance(default, str) else json.dumps(default))
+    )
 
 
 def _number(value: float) -> str:

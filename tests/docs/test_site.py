@@ -155,7 +155,9 @@ def test_public_docstrings_are_there_with_their_named_lines(site):
 
 
 def test_the_table_of_methods_is_that_of_the_tableaus():
-    rows = re.findall(r"^\| (`.*?) \| (.*?) \| (\w+) \| (.*?) \|", (DOCS / "reference" / "solvers.md").read_text(), re.M)
+    rows = re.findall(
+        r"^\| (`.*?) \| (.*?) \| (\w+) \| (.*?) \|", (DOCS / "reference" / "solvers.md").read_text(), re.M
+    )
     found = {}
     for names, orders, steps, costs in rows:
         each = [part.strip() for part in names.split(",")]
@@ -241,8 +243,13 @@ def test_search_finds_what_is_looked_for_and_nobody_else_is_asked(opened, served
     page, asked, complaints = opened
     page.goto(served)
     page.click(".md-search__input")
-    for looked_for, wanted in (("queue_full", "Error codes"), ("odeint_adjoint", "Gradients"), ("MAX_BODY_MB", "Settings")):
-        page.fill(".md-search__input", looked_for)
+    for looked_for, wanted in (
+        ("queue_full", "Error codes"),
+        ("odeint_adjoint", "Gradients"),
+        ("MAX_BODY_MB", "Settings"),
+    ):
+        page.fill(".md-search__input", "")
+        page.locator(".md-search__input").press_sequentially(looked_for)
         page.wait_for_selector(f".md-search-result__item:has-text({wanted!r})", timeout=30_000)
     assert complaints == []
     assert {url.split("/", 3)[2] for url in asked if not url.startswith("data:")} == {served.removeprefix("http://")}
