@@ -46,5 +46,5 @@ def errors_page(document: dict[str, Any]) -> str:
 MANY = 12
 INTRODUCTION = """Every error has the same body, `{"error": {"code", "message", "details"}}`; `code` is from this
 closed set, `message` says which field was wrong and what was expected, and `details` has the same for programs. Under
-`/v2` the body is `{"error": "message"}`, as the protocol has it, with the same statuses. A 429 and a 503 have `Retry-After`.
-What to do about the common ones: [questions and troubles](../faq.md)."""
+`/v2` the body is `{"error": "message"}`, as the protocol has it, with the same statuses. A 429 and a 503
+have `Retry-After`. What to do about the common ones: [questions and troubles](../faq.md)."""
