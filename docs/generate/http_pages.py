@@ -98,7 +98,9 @@ def _answers(responses: dict[str, Any]) -> str:
             told = ", ".join(f"[{code(name)}]({ERRORS}#{name})" for name in codes)
         else:
             forms = [
-                f"{code(media)}: {type_of(entry.get('schema', {}), SCHEMAS)}" if entry.get("schema") else code(media)
+                f"{code(media)}: {type_of(entry['schema'], SCHEMAS)}"
+                if "$ref" in entry.get("schema", {})
+                else code(media)
                 for media, entry in content.items()
             ]
             told = "; ".join(forms) or response.get("description", "")
@@ -109,5 +111,5 @@ def _answers(responses: dict[str, Any]) -> str:
 def _headers(responses: dict[str, Any]) -> str:
     """What stands beside a good answer."""
     headers = responses.get("200", {}).get("headers", {})
-    told = [f"{code(name)} ({entry['description']})" for name, entry in headers.items() if entry.get("description")]
-    return f"Headers of a 200: {', '.join(told)}.\n" if told else ""
+    told = [f"- {code(name)}: {entry['description']}" for name, entry in headers.items() if entry.get("description")]
+    return "\n".join(["Headers of a 200:\n", *told, ""]) if told else ""

@@ -1,9 +1,12 @@
 """Pieces of Markdown."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+_INNERMOST = re.compile(r"\[[^\[\]{}]*\]")
+"""Lists of plain values, which fit a line."""
 LIST_SHOWN = 6
 """Numbers of a list that an example shows before it says that there are more."""
 
@@ -32,7 +35,8 @@ def code(text: object) -> str:
 
 def example(value: Any) -> str:
     """A value as a block of JSON, long lists cut short."""
-    return f"```json\n{json.dumps(_short(value), indent=1, default=str)}\n```\n"
+    text = json.dumps(_short(value), indent=1, default=str)
+    return f"```json\n{_INNERMOST.sub(lambda found: ' '.join(found[0].split()), text)}\n```\n"
 
 
 def _short(value: Any) -> Any:

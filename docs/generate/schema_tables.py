@@ -75,6 +75,10 @@ def type_of(kind: Schema, page: str = "") -> str:
     return _plain(kind, page)
 
 
+def _grouped(words: str) -> str:
+    return f"({words})" if " or " in words else words
+
+
 def _plain(kind: Schema, page: str) -> str:
     name = kind.get("type")
     if isinstance(name, list):
@@ -83,8 +87,8 @@ def _plain(kind: Schema, page: str) -> str:
         if "prefixItems" in kind:
             return f"({', '.join(type_of(one, page) for one in kind['prefixItems'])})"
         items = kind.get("items")
-        return f"list of {type_of(items, page)}" if items else "list"
+        return f"list of {_grouped(type_of(items, page))}" if items else "list"
     if name == "object":
         entries = kind.get("additionalProperties")
-        return f"object of {type_of(entries, page)}" if isinstance(entries, dict) else "object"
+        return f"object of {_grouped(type_of(entries, page))}" if isinstance(entries, dict) else "object"
     return {"string": "text", "null": "null", "integer": "whole number"}.get(name or "", name or "anything")
