@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from pages import DOCS, ROOT
+from doc_pages import DOCS, ROOT
 
 from node_model.manifest import Manifest
 from node_model.solvers.tableaus import ADAPTIVE, FIXED_STEP

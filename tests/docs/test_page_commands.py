@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from pages import PAGES, ROOT, blocks
+from doc_pages import PAGES, ROOT, blocks
 
 RUNNABLE = [page for page in PAGES if blocks(page)]
 SERVER, PROMETHEUS = "127.0.0.1:8000", "127.0.0.1:9090"
