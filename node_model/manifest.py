@@ -70,7 +70,7 @@ class TensorSpec(_Strict):
     range: tuple[float, float] | None = None
     """Least and largest value that is taken."""
     normalisation: Normalisation | None = None
-    """What encode does first; told for information."""
+    """What encode does first."""
     draw: Literal["standard_normal", "rademacher"] | None = None
     """Made by the host from a seed, not sent by a client."""
     picture: PictureSpec | None = None
@@ -243,11 +243,15 @@ class Manifest(_Strict):
     """`manifest.json`: everything the service has to know of a model."""
 
     format: Literal[1] = 1
-    """Of this file."""
+    """Of this file; a later one may differ."""
     name: Name
+    """By which requests ask for it."""
     version: Version
+    """A whole number; the highest answers when a request names none."""
     task: Task
+    """Which routes it is for."""
     description: str = ""
+    """For people."""
     state_dtype: Literal["float32", "float64"]
     """In which the solver computes."""
     architecture: dict[str, Any]
