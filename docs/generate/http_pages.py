@@ -86,7 +86,8 @@ def _body(content: dict[str, Any]) -> str:
         parts += [f"{name}{one.get('description', '')}\n", fields_of(one, SCHEMAS)]
     parts += [example(shown) for shown in schema.get("examples", ())[:1]]
     others = [code(media) for media in content if media != "application/json"]
-    return "\n".join([*parts, f"Or {', '.join(others)}: see [inputs](../inputs.md).\n" if others else ""])
+    told = "../protocol-v2.md#binary-tensors" if "application/octet-stream" in content else "../inputs.md"
+    return "\n".join([*parts, f"Or {', '.join(others)}: [what they hold]({told}).\n" if others else ""])
 
 
 def _answers(responses: dict[str, Any]) -> str:
