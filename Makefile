@@ -40,7 +40,7 @@ install-test: .venv/.test ## ... and for the tests
 serve: .venv/.service ## Serve the shipped models on http://$(HOST):$(PORT)
 	$(BIN)/odeserve serve --host $(HOST) --port $(PORT)
 
-# Material for MkDocs tells at each build that it goes on under another name; that is known here.
+# Material for MkDocs says at each build that it is kept up until May 2027 and what follows it; that is known here.
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: .venv/.test ## The documentation site, into site/; warnings are errors
 	$(BIN)/mkdocs build --strict
