@@ -24,7 +24,7 @@ from service.api.gzip import GzipBodies
 from service.api.keys import KeyGuard
 from service.api.middleware import BodyLimits, DirectRoutes, RequestContext
 from service.api.openapi import describe
-from service.api.prefix import UnderPrefix
+from service.api.prefix import UnderPrefix, inner_path
 from service.api.swap import serve_models
 from service.api.v2 import control
 from service.api.v2 import routes as v2_routes
@@ -132,9 +132,9 @@ async def _on_api_error(request: Request, error: Exception) -> Response:
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     """Starlette's own answers: unknown path, wrong method."""
     assert isinstance(error, HTTPException)  # noqa: S101
-    path = f"{request.url.path:.200}"
+    path, prefix = f"{inner_path(request.scope):.200}", request.scope.get("root_path", "")
     if error.status_code == 404:
-        return await _on_api_error(request, ApiError(Code.NOT_FOUND, f"no path {path}; see /docs"))
+        return await _on_api_error(request, ApiError(Code.NOT_FOUND, f"no path {path}; see {prefix}/docs"))
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
         message = f"{request.method:.20} {path}: expected {allowed}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AllowInfNan, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "ODESERVE_"
@@ -28,7 +28,7 @@ class Unit:
     name: str
 
 
-Seconds = Annotated[float, Unit("s")]
+Seconds = Annotated[float, Unit("s"), AllowInfNan(False)]
 
 _KEY = re.compile(r"[!-~]+")
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s]+")
@@ -68,7 +68,9 @@ class Settings(BaseSettings):
     lanes: Annotated[int | None, Unit("rows")] = Field(
         default=None, ge=1, le=65536, description="rows in one step; measured when not set"
     )
-    max_body_mb: Annotated[float, Unit("MiB")] = Field(default=16, gt=0, description="largest request body, MiB")
+    max_body_mb: Annotated[float, Unit("MiB"), AllowInfNan(False)] = Field(
+        default=16, ge=0.001, description="largest request body, MiB"
+    )
     max_items: Annotated[int, Unit("items")] = Field(
         default=20_000, ge=1, description="most items (rows of the solver) in a request"
     )

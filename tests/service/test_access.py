@@ -120,6 +120,10 @@ def test_those_keys_and_no_others_open(keys, sent):
         ("ROOT_PATH", "/ode?x", "ROOT_PATH"),
         ("TLS_CERT", "cert.pem", "both or none"),
         ("TLS_KEY", "key.pem", "both or none"),
+        ("MAX_BODY_MB", "inf", "finite"),
+        ("MAX_BODY_MB", "1e-9", "0.001"),
+        ("MAX_SECONDS", "inf", "finite"),
+        ("DRAIN_SECONDS", "nan", "finite"),
     ],
 )
 def test_wrong_settings_are_named_and_keys_are_not_quoted(monkeypatch, name, value, words):
