@@ -141,7 +141,10 @@ def page_of(recorded: dict[str, Any]) -> str:
         (f"slider to new result, `{CLASSIFIER}`", slider[CLASSIFIER], "ms"),
         (f"slider to new map (1,024 points), `{DENSITY}`", slider[DENSITY], "ms"),
     ]
-    table = "\n".join(f"| {name} | {a['median']} {unit} | {a['p95']} {unit} | {a['worst']} {unit} | {a['n']} |" for name, a, unit in rows)
+    table = "\n".join(
+        f"| {name} | {a['median']} {unit} | {a['p95']} {unit} | {a['worst']} {unit} | {a['n']} |"
+        for name, a, unit in rows
+    )
     weight, requests = visit["page_bytes"]["median"] / 1000, visit["page_requests"]["median"]
     return f"""# The playground page
 

@@ -55,4 +55,3 @@ async def favicon(request: Request) -> Response:
 async def openapi(request: Request) -> Response:
     """The API, for programs."""
     return Response(orjson.dumps(request.app.openapi()), media_type="application/json")
-

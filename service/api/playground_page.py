@@ -38,9 +38,7 @@ _FILES = PageFiles(FOLDER, NAMES, {"Cache-Control": "no-cache"})
 @router.get("/")
 async def index(request: Request) -> Response:
     """The page."""
-    return _FILES.answer(
-        request, PAGE, **{"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
-    )
+    return _FILES.answer(request, PAGE, **{"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"})
 
 
 @router.get("/playground/{file:path}")

@@ -32,14 +32,16 @@ def browser():
 @pytest.fixture(scope="module")
 def shipped():
     """A server with the shipped models."""
-    with serving(MODELS_DIR=ROOT / "checkpoints") as server:
+    with serving(MODELS_DIR=ROOT / "checkpoints", LOG_LEVEL="warning") as server:
         yield server.url
 
 
 @pytest.fixture(scope="module")
 def others(models_dir):
     """A server with models that the page has never heard of, behind a prefix and with a key."""
-    with serving(MODELS_DIR=models_dir, DEFAULT_MODELS=CLOUD, LANES=4, ROOT_PATH="/ode", API_KEYS="open-sesame") as server:
+    with serving(
+        MODELS_DIR=models_dir, DEFAULT_MODELS=CLOUD, LANES=4, ROOT_PATH="/ode", API_KEYS="open-sesame"
+    ) as server:
         yield f"{server.url}/ode/"
 
 
@@ -60,7 +62,7 @@ def opened(browser, url, complaining=False, **options):
 
 def settled(page, letter="A", tol=None):
     """A side's article, once it shows an answer, if need be at a certain tolerance."""
-    wanted = f'.side.of-{letter}[data-tol{"" if tol is None else f"={json.dumps(tol)}"}]'
+    wanted = f".side.of-{letter}[data-tol{'' if tol is None else f'={json.dumps(tol)}'}]"
     return page.wait_for_selector(wanted, timeout=20_000)
 
 
@@ -136,7 +138,9 @@ def test_both_sides_show_their_steps_and_how_they_differ(browser, shipped):
             accepted, rejected = map(int, re.findall(r"\d+", figure(page, "steps", letter)))
             becomes(page, f"document.querySelectorAll('.strip.of-{letter} .accepted').length", accepted)
             assert page.locator(f".strip.of-{letter} .rejected").count() == rejected
-            assert f"{accepted} accepted, {rejected} rejected" in page.get_attribute(f".strip.of-{letter}", "aria-label")
+            assert f"{accepted} accepted, {rejected} rejected" in page.get_attribute(
+                f".strip.of-{letter}", "aria-label"
+            )
         assert float(page.inner_text(".difference [data-figure=nfe]").strip("× ")) == pytest.approx(
             number(page, "nfe", "B") / number(page, "nfe", "A"), rel=0.01
         )
@@ -258,7 +262,9 @@ def test_the_shell_line_does_the_same(browser, shipped):
         page.click(".curl button")
         page.wait_for_selector("text=Copied")
         line = page.evaluate("navigator.clipboard.readText()")
-        done = subprocess.run(["bash", "-c", f"{line.replace('curl', 'curl -s', 1)}"], capture_output=True, check=True, timeout=30)
+        done = subprocess.run(
+            ["bash", "-c", f"{line.replace('curl', 'curl -s', 1)}"], capture_output=True, check=True, timeout=30
+        )
         prediction = json.loads(done.stdout)["predictions"][0]
         assert prediction["label"] == label(page)
         assert prediction["solver"]["nfe"] == number(page, "nfe")
@@ -430,7 +436,12 @@ def test_a_server_that_goes_away_is_waited_for(browser, models_dir):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(browser, shipped, others, scheme):
-    for url in (f"{shipped}/", f"{shipped}/#model=odenet-fashion&compare=no", f"{shipped}/#model=cnf-pinwheel", f"{shipped}/#model=cnf-protein"):
+    for url in (
+        f"{shipped}/",
+        f"{shipped}/#model=odenet-fashion&compare=no",
+        f"{shipped}/#model=cnf-pinwheel",
+        f"{shipped}/#model=cnf-protein",
+    ):
         with opened(browser, url, color_scheme=scheme, reduced_motion="reduce") as page:
             settled(page)
             page.wait_for_selector(".strip.of-A .accepted")
@@ -476,7 +487,10 @@ def test_a_finger_draws(browser, shipped):
         page.locator("canvas.pad").scroll_into_view_if_needed()
         box = page.locator("canvas.pad").bounding_box()
         client = page.context.new_cdp_session(page)
-        at = [{"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]} for x, y in ((0.5, 0.2), (0.5, 0.5), (0.5, 0.8))]
+        at = [
+            {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]}
+            for x, y in ((0.5, 0.2), (0.5, 0.5), (0.5, 0.8))
+        ]
         client.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [at[0]]})
         for point in at[1:]:
             client.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})

@@ -44,8 +44,8 @@ export class ClassifyView {
     this.element = make("div", { class: "view classify" }, ...this.#parts());
     this.#compared(this.compare.on);
     // The most telling one to begin with: of those between two labels the first, else any.
-    const begin = examples.find(({ label }) => !labels.includes(label)) ?? examples.at(-1);
-    if (begin) this.pad.use(begin.drawing);
+    const first = examples.find(({ label }) => !labels.includes(label)) ?? examples.at(-1);
+    if (first) this.pad.use(first.drawing);
     else this.#drawn();
   }
 

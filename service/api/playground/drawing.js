@@ -10,8 +10,11 @@
 /** @returns {Drawing} */
 export const empty = () => ({ strokes: [], shapes: [], picture: null });
 
-/** @param {Drawing} drawing */
-export const isEmpty = ({ strokes, shapes, picture }) => !strokes.length && !shapes.length && !picture;
+/**
+ * Whether there is nothing to be recognised: a dot where a pen has been set down is not yet something.
+ * @param {Drawing} drawing
+ */
+export const isEmpty = ({ strokes, shapes, picture }) => strokes.every(({ points }) => points.length < 2) && !shapes.length && !picture;
 
 /**
  * @param {CanvasRenderingContext2D} ctx

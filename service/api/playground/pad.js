@@ -11,7 +11,7 @@ import { colour, onThemeChange } from "./theme.js";
  */
 
 const SIZE = 448;
-const SENT = 140;
+const SENT = 112;
 const MOST_PICTURE = 512;
 /** Pixels of an input that is 28 wide, as fractions of the side. */
 const PEN = 2.6 / 28;

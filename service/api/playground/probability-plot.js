@@ -79,6 +79,10 @@ export class ProbabilityPlot {
     ctx.save();
     ctx.font = `600 ${12 * scale}px system-ui, sans-serif`;
     ctx.fillStyle = colour("ink");
+    // A rim in the colour of the paper keeps letters apart from the lines that they lie on.
+    ctx.strokeStyle = colour("paper");
+    ctx.lineWidth = 4 * scale;
+    ctx.lineJoin = "round";
     ctx.textAlign = "left";
     ctx.textBaseline = "middle";
     const places = this.classes.map((index, rank) => {
@@ -94,7 +98,9 @@ export class ProbabilityPlot {
       let lowest = -Infinity;
       for (const { label, x, y } of places.filter((place) => place.ends === ends).sort((a, b) => a.y - b.y)) {
         lowest = Math.max(y, lowest + 14 * scale);
-        ctx.fillText(label.length > 5 && ends ? `${label.slice(0, 4)}…` : label, x, lowest);
+        const text = label.length > 5 && ends ? `${label.slice(0, 4)}…` : label;
+        ctx.strokeText(text, x, lowest);
+        ctx.fillText(text, x, lowest);
       }
     }
     ctx.restore();
