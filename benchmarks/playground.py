@@ -35,7 +35,10 @@ PAINTS = """() => new Promise((done) => {
   setTimeout(() => done([first, largest]), 100);
 })"""
 FIRST_ANSWER = """() => new Promise((done) => {
-  const look = () => document.querySelector('.side.of-A[data-tol]') ? done(performance.now()) : requestAnimationFrame(look);
+  const look = () => {
+    if (document.querySelector('.side.of-A[data-tol]')) done(performance.now());
+    else requestAnimationFrame(look);
+  };
   look();
 })"""
 LISTEN = """() => {
@@ -148,16 +151,16 @@ def page_of(recorded: dict[str, Any]) -> str:
     weight, requests = visit["page_bytes"]["median"] / 1000, visit["page_requests"]["median"]
     return f"""# The playground page
 
-In a real Chromium {recorded["chromium"]} without a GPU, 1280 x 900, beside the server on the same two cores, over loopback; a fresh
-browser context for each visit. A move of the slider is a real key press, from the event's time stamp until the frame with
-the new result is painted; two tolerances are shown, one moves.
+In a real Chromium {recorded["chromium"]} without a GPU, 1280 x 900, beside the server on the same cores, over
+loopback; a fresh browser context for each visit. A move of the slider is a real key press, from the event's time stamp
+until the frame with the new result is painted; two tolerances are shown, one moves.
 
 | | median | p95 | worst | n |
 |---|---|---|---|---|
 {table}
 
-Weight: {weight:.1f} kB over the wire in {requests:.0f} requests, headers included; with the answers of the API for the first view
-{visit["bytes_with_answers"]["median"] / 1000:.1f} kB.
+Weight: {weight:.1f} kB over the wire in {requests:.0f} requests, headers included; with the answers of the API for the
+first view {visit["bytes_with_answers"]["median"] / 1000:.1f} kB.
 
 {recorded["machine"]}. {recorded["date"]}. {recorded["versions"]}. `{recorded["command"]}`
 """

@@ -1,4 +1,4 @@
-"""Files of the pages that the server has itself: with their types, packed where that is taken, and cached by browsers."""
+"""Files of the server's own pages: with their types, packed where that is taken, and cached by browsers."""
 
 import gzip
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The page at /: the API to play with, by hand. It is a client like any other, of plain modules without a build step."""
+"""The page at /: the API to play with. It is a client like any other, of plain modules without a build step."""
 
 from collections.abc import Iterator
 from importlib.resources import files

@@ -51,6 +51,7 @@ export class ClassifySide {
     this.rows = rows;
     this.changed = changed;
     this.enabled = true;
+    this.asked = "";
     /** @type {unknown} */
     this.content = null;
     /** @type {Classification | null} */
@@ -58,7 +59,7 @@ export class ClassifySide {
     /** @type {Path | null} */
     this.path = null;
     this.requests = new Latest((/** @type {import("./knob.js").Setting} */ setting, signal) => this.#solve(setting, signal));
-    this.knob = new Knob({ letter, limits: route.tol, methods: route.methods, mayAuto: rows.length > 0, begin, changed: () => this.#ask() });
+    this.knob = new Knob({ letter, limits: route.tol, methods: route.methods, mayAuto: rows.length > 0, begin, changed: () => this.#turned() });
     this.label = make("output", { class: "label", "aria-label": `Label at ${letter}` }, "–");
     this.sure = make("span", { class: "sure" });
     this.stable = make("span", { class: "badge", hidden: true });
@@ -132,7 +133,13 @@ export class ClassifySide {
     return { path: "classify", query, json: { image: this.content } };
   }
 
+  /** A slider tells of a move twice, while it is held and when it is let go. */
+  #turned() {
+    if (JSON.stringify(this.knob.setting) !== this.asked) this.#ask();
+  }
+
   #ask() {
+    this.asked = JSON.stringify(this.knob.setting);
     if (!this.enabled) return;
     if (this.content) this.requests.ask(this.knob.setting);
     else this.#clear();
