@@ -190,7 +190,7 @@ export class ClassifySide {
     this.stable.title = answer?.stable
       ? "The lead of this label exceeds the solver's calibrated error: a tighter tolerance would hardly change it"
       : "The lead of this label is within the solver's calibrated error: a tighter tolerance might change it";
-    if (!answer) return this.figures.show({});
+    if (!answer) return this.figures.clear();
     const { solver } = answer;
     this.knob.showFound(solver.rtol);
     const error = solver.calibrated_error;

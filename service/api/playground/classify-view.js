@@ -38,7 +38,8 @@ export class ClassifyView {
     this.strips = { A: new StepsPlot("A"), B: new StepsPlot("B") };
     this.axis = new TimeAxis(route.interval);
     this.probabilities = new ProbabilityPlot(labels, route.interval);
-    this.table = make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "The steps as numbers" });
+    this.table = disclosure("The steps as numbers", () =>
+      stepsTable(Object.fromEntries(this.sides.map((side) => [side.letter, side.enabled ? side.path?.steps ?? [] : []]))));
     this.tradeoff = rows.length ? new TradeoffPlot(rows, (tol, method) => this.sides[0].knob.turn(tol, method)) : null;
     this.curl = new CurlPanel("The same call from a shell (A)");
     this.element = make("div", { class: "view classify" }, ...this.#parts());
@@ -68,7 +69,7 @@ export class ClassifyView {
           make("p", { class: "lead" }, "Each block is one attempt: as wide as its step, as high as its error. Above the line ", make("i", {}, "tol"), " it is rejected (✕) and tried again with a smaller step."),
           this.strips.A.element, this.strips.B.element, this.axis.element,
           make("h3", {}, "Class probabilities on the way"), this.probabilities.element,
-          disclosure("The steps as numbers", this.table)),
+          this.table.element),
         panel("What a tolerance costs", "costs",
           make("p", { class: "lead" }, "Measured when the model was made: error of the answer against cost, by method. Both axes are logarithmic; down and left is better."),
           this.tradeoff?.element ?? make("p", { class: "note" }, "This model carries no calibration table."))),
@@ -96,7 +97,7 @@ export class ClassifyView {
     this.#showDifference();
     for (const side of shown) this.strips[side.letter].show(side.path?.steps ?? [], this.interval);
     this.probabilities.show(Object.fromEntries(known.filter(({ path }) => path).map((side) => [side.letter, side.moments()])));
-    this.table.replaceChildren(stepsTable(Object.fromEntries(known.map((side) => [side.letter, side.path?.steps ?? []]))));
+    this.table.refresh();
     this.tradeoff?.show(Object.fromEntries(known.filter((side) => side.here()).map((side) => [side.letter, side.here()])));
     const call = this.sides[0].call();
     if (call) this.curl.show(call);
@@ -105,7 +106,7 @@ export class ClassifyView {
 
   #showDifference() {
     const [a, b] = this.sides.map((side) => side.answer);
-    if (!a || !b || !a.probabilities || !b.probabilities || !this.sides[1].enabled) return this.difference.show({});
+    if (!a || !b || !a.probabilities || !b.probabilities || !this.sides[1].enabled) return this.difference.clear();
     const largest = Math.max(...a.probabilities.map((value, index) => Math.abs(value - (b.probabilities?.[index] ?? 0))));
     this.difference.show({
       nfe: times(b.solver.nfe / a.solver.nfe),

@@ -51,7 +51,7 @@ export class DensitySide {
     this.seed = 0;
     /** @type {Found | null} */
     this.found = null;
-    /** @type {{method: string, tol: number, nfe: number, error: number, unit: string} | null} */
+    /** @type {{method: string, tol: number, nfe: number, error: number} | null} */
     this.typical = null;
     /** @type {Item[]} */
     this.items = [];
@@ -123,8 +123,8 @@ export class DensitySide {
    */
   async #solve({ setting, dragging }, signal) {
     try {
-      await this.#ofTypical(setting, signal);
       await this.#density(setting, this.box ? COARSE : 0, signal);
+      await this.#ofTypical(setting, signal);
       if (dragging || this.requests.next) return;
       if (this.box) await this.#density(setting, FINE, signal);
       if (this.requests.next) return;
@@ -152,14 +152,12 @@ export class DensitySide {
     const tol = Number(plain(/** @type {number} */ (setting.tol)));
     this.found = { values, size, nfe, tol, solveMs: timing.solve };
     this.error.hidden = true;
-    const { typical } = this;
     this.figures.show({
       nfe: short(nfe),
       points: points.count.toLocaleString("en"),
       ms: milliseconds(timing.solve),
       trip: milliseconds(tripMs),
       mean: short(Math.exp(highest([values]))),
-      calibrated: typical?.error ? `${short(typical.error)} ${typical.unit}` : "–",
     });
     this.element.dataset.tol = plain(tol);
     this.changed();
@@ -178,7 +176,9 @@ export class DensitySide {
     const predictions = body.predictions;
     const { method, rtol: tol, calibrated_error: error } = predictions[0].solver;
     const nfe = predictions.reduce((sum, { solver }) => sum + solver.nfe, 0) / predictions.length;
-    this.typical = { method, tol, nfe, error: error?.p99 ?? 0, unit: error?.unit ?? "" };
+    this.typical = { method, tol, nfe, error: error?.p99 ?? 0 };
+    this.figures.show({ calibrated: error ? `${short(error.p99)} ${error.unit}` : "–" });
+    this.changed();
   }
 
   /**

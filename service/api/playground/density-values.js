@@ -31,11 +31,7 @@ export function highest(all) {
  * @param {number} peak  log-density of the last colour
  */
 export function heatImage(values, size, peak) {
-  return imageOf(size, (index, pixel) => {
-    const entry = Math.round(255 * Math.exp(Math.min(0, values[index] - peak)) || 0);
-    pixel.set(VIRIDIS_TABLE.subarray(3 * entry, 3 * entry + 3));
-    pixel[3] = 255;
-  });
+  return imageOf(size, (index) => VIRIDIS_PIXELS[Math.round(255 * Math.exp(Math.min(0, values[index] - peak))) || 0]);
 }
 
 /**
@@ -47,10 +43,10 @@ export function heatImage(values, size, peak) {
  * @param {number} peak
  */
 export function differenceImage(a, b, size, scale, peak) {
-  return imageOf(size, (index, pixel) => {
+  const [more, less] = [pixelOf(MORE, 0), pixelOf(LESS, 0)];
+  return imageOf(size, (index) => {
     const difference = relevantDifference(a[index], b[index], peak);
-    pixel.set(difference > 0 ? MORE : LESS);
-    pixel[3] = 255 * Math.min(1, Math.abs(difference) / scale);
+    return (difference > 0 ? more : less) + OPAQUE * Math.round(255 * Math.min(1, Math.abs(difference) / scale) || 0);
   });
 }
 
@@ -75,19 +71,30 @@ export function sizesOfDifference(a, b, peak) {
   return { largest: sizes.at(-1) ?? 0, usual: sizes[Math.floor(MOST * sizes.length)] ?? 0 };
 }
 
+/** What one of 255 steps of opacity adds to a pixel. */
+const OPAQUE = 2 ** 24;
+
+/**
+ * As image data have it on the machines that browsers run on: least significant byte first.
+ * @param {Iterable<number>} colour
+ * @param {number} opacity  0 to 255
+ */
+const pixelOf = ([red, green, blue], opacity) => red + 2 ** 8 * green + 2 ** 16 * blue + OPAQUE * opacity;
+
+const VIRIDIS_PIXELS = Uint32Array.from({ length: 256 }, (_, entry) => pixelOf(VIRIDIS_TABLE.subarray(3 * entry, 3 * entry + 3), 255));
+
 /**
  * @param {number} size
- * @param {(index: number, pixel: Uint8ClampedArray) => void} colourIn
+ * @param {(index: number) => number} pixel
  */
-function imageOf(size, colourIn) {
+function imageOf(size, pixel) {
   const canvas = make("canvas", { width: size, height: size });
   const ctx = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   const image = ctx.createImageData(size, size);
+  const pixels = new Uint32Array(image.data.buffer);
   for (let row = 0; row < size; row++) {
-    for (let column = 0; column < size; column++) {
-      const at = 4 * ((size - 1 - row) * size + column);
-      colourIn(row * size + column, image.data.subarray(at, at + 4));
-    }
+    const above = (size - 1 - row) * size;
+    for (let column = 0; column < size; column++) pixels[above + column] = pixel(row * size + column);
   }
   ctx.putImageData(image, 0, 0);
   return canvas;

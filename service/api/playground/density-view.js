@@ -40,6 +40,8 @@ export class DensityView {
     /** @type {import("./density-side.js").Item[]} */
     this.flowing = [];
     this.flowSeen = "";
+    /** @type {unknown[]} */
+    this.shown = [];
     this.asking = new AbortController();
     this.compare = compareSwitch((on) => this.#compared(on));
     this.difference = new PlaneMap("Difference of the log-densities of A and B");
@@ -54,7 +56,8 @@ export class DensityView {
     this.flow = new Flow(this.interval);
     this.flowCost = make("span", {});
     this.strips = { A: new StepsPlot("A"), B: new StepsPlot("B") };
-    this.table = make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "The steps as numbers" });
+    this.table = disclosure("The steps as numbers", () =>
+      stepsTable(Object.fromEntries(this.sides.map((side) => [side.letter, side.enabled ? side.items[0]?.steps ?? [] : []]))));
     this.tradeoff = rows.length ? new TradeoffPlot(rows, (tol, method) => this.sides[0].knob.turn(tol, method)) : null;
     this.curls = { density: new CurlPanel("A log-density from a shell (A)"), sample: new CurlPanel("Samples from a shell (A)") };
     this.element = make("div", { class: "view density" }, ...this.#parts());
@@ -92,7 +95,7 @@ export class DensityView {
         make("div", { class: "stack" }, panel("The steps it took", "steps",
           make("p", { class: "lead" }, "Of the ringed sample. Each block is one attempt: as wide as its step, as high as its error; above ", make("i", {}, "tol"), " it is rejected (✕)."),
           this.strips.A.element, this.strips.B.element, new TimeAxis(this.interval).element,
-          disclosure("The steps as numbers", this.table)),
+          this.table.element),
         panel("What a tolerance costs", "costs",
           make("p", { class: "lead" }, "Measured when the model was made: error of a log-density against cost, by method. Both axes are logarithmic; down and left is better."),
           this.tradeoff?.element ?? make("p", { class: "note" }, "This model carries no calibration table.")))),
@@ -163,15 +166,26 @@ export class DensityView {
     const shown = this.sides.filter((side) => side.enabled);
     const known = shown.filter((side) => side.found);
     noteState({ a: this.sides[0].asText(), b: this.sides[1].asText(), compare: this.compare.on ? "" : "no" });
-    const peak = highest(known.map((side) => side.found?.values ?? []));
-    for (const side of known) this.#showMap(side, peak);
-    if (known.length === 2) this.#showDifference(peak);
+    this.#showMaps(known);
     for (const side of shown) this.strips[side.letter].show(side.items[0]?.steps ?? [], this.interval);
-    this.table.replaceChildren(stepsTable(Object.fromEntries(shown.map((side) => [side.letter, side.items[0]?.steps ?? []]))));
+    this.table.refresh();
     this.tradeoff?.show(Object.fromEntries(known.filter((side) => side.here()).map((side) => [side.letter, side.here()])));
     this.#showFlow();
     this.#showCurl();
     if (known.length) announce(() => known.map((side) => side.inWords()).join(". "));
+  }
+
+  /**
+   * The maps, unless they show all this already.
+   * @param {DensitySide[]} known
+   */
+  #showMaps(known) {
+    const shown = [...known.flatMap(({ found, items }) => [found, items]), this.samples.checked, String(this.across)];
+    if (shown.length === this.shown.length && shown.every((part, index) => part === this.shown[index])) return;
+    this.shown = shown;
+    const peak = highest(known.map((side) => side.found?.values ?? []));
+    for (const side of known) this.#showMap(side, peak);
+    if (known.length === 2) this.#showDifference(peak);
   }
 
   /**

@@ -14,8 +14,13 @@ export class Figures {
     }
   }
 
-  /** @param {Record<string, string>} texts */
+  /** @param {Record<string, string>} texts  those that are new */
   show(texts) {
-    for (const [key, value] of Object.entries(this.values)) value.textContent = texts[key] ?? "–";
+    for (const [key, text] of Object.entries(texts)) this.values[key].textContent = text;
+  }
+
+  /** There is no answer. */
+  clear() {
+    for (const value of Object.values(this.values)) value.textContent = "–";
   }
 }

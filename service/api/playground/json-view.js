@@ -42,7 +42,9 @@ export class JsonView {
       estimate: ["error estimate", "Sum of the estimated errors of the steps, in units of the state: no bound"],
     });
     this.strip = new StepsPlot("A");
-    this.table = make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "The steps as numbers" });
+    /** @type {import("./steps-plot.js").Step[]} */
+    this.steps = [];
+    this.table = disclosure("The steps as numbers", () => stepsTable({ A: this.steps }));
     this.tradeoff = rows.length ? new TradeoffPlot(rows, (tol, method) => this.knob.turn(tol, method)) : null;
     this.curl = new CurlPanel("The same call from a shell");
     this.element = make("div", { class: "view json single" },
@@ -50,7 +52,7 @@ export class JsonView {
         panel("Input", "input", make("p", { class: "lead" }, `A body of POST ${path}, to edit: ${described(this.route)}`), this.body, this.error),
         panel("Answer", "answer", make("article", { class: "side of-A", "aria-label": "Tolerance" }, this.knob.element, this.figures.element), this.output)),
       make("div", { class: "why" },
-        panel("The steps it took", "steps", this.strip.element, new TimeAxis(this.route.interval).element, disclosure("The steps as numbers", this.table)),
+        panel("The steps it took", "steps", this.strip.element, new TimeAxis(this.route.interval).element, this.table.element),
         panel("What a tolerance costs", "costs", this.tradeoff?.element ?? make("p", { class: "note" }, "This model carries no calibration table."))),
       panel("Ask it yourself", "ask", this.curl.element));
     this.requests.ask(this.knob.setting);
@@ -77,9 +79,9 @@ export class JsonView {
       const { solver } = first;
       this.figures.show({ nfe: String(solver.nfe), steps: `${solver.accepted} ✓  ${solver.rejected} ✕`, ms: milliseconds(body.timing_ms.solve), estimate: short(solver.error_estimate) });
       const watched = await ask({ path: "trajectory", query, json }, signal);
-      const { steps } = watched.body.items[0];
-      this.strip.show(steps, this.route.interval);
-      this.table.replaceChildren(stepsTable({ A: steps }));
+      this.steps = watched.body.items[0].steps;
+      this.strip.show(this.steps, this.route.interval);
+      this.table.refresh();
       if (solver.calibrated_error) this.tradeoff?.show({ A: { nfe: solver.nfe, ms: body.timing_ms.predicted, error: solver.calibrated_error.p99, method: solver.method } });
       this.error.hidden = true;
     } catch (error) {

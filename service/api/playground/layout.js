@@ -15,10 +15,16 @@ export function panel(title, kind, ...content) {
 }
 
 /**
+ * Numbers behind a plot, put together only while somebody has opened them.
  * @param {string} title
- * @param {Node} content
+ * @param {() => Node} content
  */
-export const disclosure = (title, content) => make("details", {}, make("summary", {}, title), content);
+export function disclosure(title, content) {
+  const box = make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": title });
+  const refresh = () => element.open && box.replaceChildren(content());
+  const element = make("details", { toggle: refresh }, make("summary", {}, title), box);
+  return { element, refresh };
+}
 
 /**
  * Whether a second tolerance stands beside the first.

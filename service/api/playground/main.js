@@ -84,6 +84,8 @@ function choice(entries) {
 }
 
 listenForKey();
+// Somebody has changed the address by hand; what the page notes there itself makes no such event.
+addEventListener("hashchange", () => location.reload());
 try {
   const entries = await listModels();
   if (entries.length) choice(entries);
