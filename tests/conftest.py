@@ -16,6 +16,8 @@ import torch
 # Tests run side by side, and teams of threads that fight for the same cores take ten times as long.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+# Read when ONNX Runtime is imported, which some tests do themselves.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # No deadline: the machine is shared, and a slow example is not a wrong one.
 hypothesis.settings.register_profile("odeserve", deadline=None, max_examples=25, print_blob=True)
 hypothesis.settings.load_profile("odeserve")

@@ -23,7 +23,7 @@ TABLE_TOL = 1e-3
 PLAIN = "odenet-mnist-plain"
 RKNET = "rknet-mnist"
 COMPARED = "compare-"
-PRECISION = "precision-"
+HALF = "bfloat16"
 SHIPPED = ("odenet-mnist", "odenet-fashion")
 SERVED_TOL = 1e-2
 EQUAL_LOGIT_ERROR = 0.03
@@ -37,7 +37,7 @@ def table_one(records: Records, pictures: Path) -> str:
         for name, record in records.items()
         if record["metrics"]["family"] == family
         and record["metrics"]["data"] == "mnist"
-        and not name.startswith((COMPARED, PRECISION))
+        and not name.startswith(COMPARED)
     ]
     if not rows:
         return ""
@@ -195,7 +195,9 @@ def regularisers(records: Records, pictures: Path) -> str:
         axis = axes[0][0]
         for metrics in compared.values():
             cheapest = _cheapest(metrics["serving"])
-            axis.loglog(*zip(*cheapest, strict=True), "o-", label=_training(metrics), markersize=3)
+            half = metrics["precision"][0] == HALF
+            label = f"{_training(metrics)}, {HALF}" if half else _training(metrics)
+            axis.loglog(*zip(*cheapest, strict=True), "o:" if half else "o-", label=label, markersize=3)
         axis.axhline(EQUAL_LOGIT_ERROR, color="grey", linestyle=":")
         axis.set(xlabel="NFE of an image, the cheaper of bosh3 and dopri5", ylabel="logit error, RMS")
         axis.legend()
@@ -258,28 +260,43 @@ def served(records: Records, pictures: Path) -> str:
 
 def precision(records: Records, pictures: Path) -> str:
     """What computing the networks in bfloat16 saves, and what it does to the error: runs that differ in that alone."""
-    runs = {name: r["metrics"] for name, r in records.items() if name.startswith(PRECISION)}
-    if not runs:
+    runs = [r["metrics"] for name, r in records.items() if name.startswith(COMPARED)]
+    halves = [metrics for metrics in runs if metrics["precision"][0] == HALF]
+    pairs = [(one, half) for half in halves for one in runs if _differ_in_precision(one, half)]
+    if not pairs:
         return ""
-    epochs = next(iter(runs.values()))["epochs"]
-    lines = ["| run | networks in | held-out error | held-out loss | seconds a step |", "|---|---|---|---|---|"]
-    for name, metrics in runs.items():
-        last = metrics["history"][-1]
-        lines.append(
-            f"| {name} | {metrics['precision'][0]} | {100 * last['held_error']:.2f} % | {last['held_loss']:.4f} "
-            f"| {last['seconds']:.2f} |"
-        )
+    lines = [
+        "| run | networks in | epochs so | held-out loss then | held-out error then | at the end | seconds a step |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for pair in pairs:
+        epochs = pair[1]["epochs"] - pair[1]["last_epochs"]
+        for metrics in pair:
+            then, last = metrics["history"][epochs - 1], metrics["history"][-1]
+            name = metrics["precision"][0]
+            errors = " | ".join(f"{100 * epoch['held_error']:.2f} %" for epoch in (then, last))
+            lines.append(
+                f"| {_training(metrics)} | {name} | {epochs} | {then['held_loss']:.4f} | {errors} "
+                f"| {metrics['step_seconds'][name]:.2f} |"
+            )
     return "\n".join(
         [
             "## bfloat16",
             "",
             "The same ODE-Net, its networks computed in float32 or, by autocast, in bfloat16. States, step sizes and",
-            f"error norms keep their own precision either way, and scores are float32. {epochs} epochs.",
+            "error norms keep their own precision either way, scores are float32, and so are the last epochs of all.",
+            "Seconds: steps with the trained weights in either precision, taken in turn.",
             "",
             *lines,
             "",
         ]
     )
+
+
+def _differ_in_precision(one: dict[str, Any], half: dict[str, Any]) -> bool:
+    """Whether a run is a bfloat16 run's twin in float32."""
+    same = ("family", "data", "epochs", "last_epochs", "solvers", "regularize", "activation")
+    return one["precision"][0] != HALF and all(one[name] == half[name] for name in same)
 
 
 def _cheapest(serving: list[dict[str, Any]]) -> list[tuple[float, float]]:

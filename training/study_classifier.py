@@ -3,8 +3,10 @@
 Solves are joint, as in training and in the paper, but for `serving`, where each image takes its own steps.
 """
 
+import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -32,6 +34,7 @@ EULER_STEPS = (1, 2, 4, 8, 16, 32)
 SERVED_ITEMS = 1_000
 SERVED_METHODS, SERVED_LADDER, REFERENCE_TOL = ("bosh3", "dopri5"), (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 1e-4), 1e-6
 BATCH, REPEATS = 128, 3
+PRECISIONS, TIMED_STEPS = ("float32", "bfloat16"), 9
 TIMES = torch.tensor([0.0, 1.0], dtype=torch.float64)
 
 
@@ -51,6 +54,7 @@ def study_classifier(task: ClassifyTask, ladder: tuple[float, ...] = LADDER, *, 
         "parameters": sum(p.numel() for p in task.model.parameters()),
     }
     if isinstance(task.model, ODENet):
+        metrics["step_seconds"] = _step_seconds(task)
         return metrics | _Solved(task.model, task.data, config).measure(
             (TABLE_TOL,) if brief else ladder, () if brief else EULER_STEPS
         )
@@ -66,6 +70,23 @@ def study_classifier(task: ClassifyTask, ladder: tuple[float, ...] = LADDER, *, 
 
 def _solvers(config: RunConfig) -> list[tuple[str, float]]:
     return [config.solver_at(0), config.solver_at(config.epochs - 1)]
+
+
+def _step_seconds(task: ClassifyTask) -> dict[str, float]:
+    """A training step with its networks in either precision: medians of steps taken in turn. Units: seconds."""
+    seconds: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
+    tasks = {}
+    for precision in PRECISIONS:
+        config = replace(task.config, precision=precision, last_precision=precision)
+        tasks[precision] = ClassifyTask(config, task.data)
+        tasks[precision].model.load_state_dict(task.model.state_dict())
+    for step in range(min(TIMED_STEPS, task.steps_per_epoch)):
+        for precision, one in tasks.items():
+            began = time.perf_counter()
+            one.loss(step).backward()
+            seconds[precision].append(time.perf_counter() - began)
+            one.model.zero_grad()
+    return {precision: rounded(statistics.median(taken), 3) for precision, taken in seconds.items()}
 
 
 def _in_batches(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:

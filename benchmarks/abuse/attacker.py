@@ -1,6 +1,7 @@
 """The process that attacks."""
 
 import asyncio
+import os
 import time
 from collections import Counter
 from multiprocessing.connection import Connection
@@ -12,7 +13,8 @@ OPEN_SECONDS = 60.0
 
 
 def attack_until_told(number: int, host: str, port: int, told: Connection) -> None:
-    """In a process of its own."""
+    """In a process of its own, of the lowest priority: attackers bring processors of their own, which here are none."""
+    os.nice(19)
     attack = attacks()[number]
 
     async def until_told() -> Counter[str]:

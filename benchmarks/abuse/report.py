@@ -19,7 +19,7 @@ def _markdown(recorded: dict[str, Any]) -> str:
         f"Ordinary clients send {recorded['rate']:g} images a second to `/classify?tol=1e-2` all the time: "
         f"{recorded['seconds']:g} s before, during and",
         f"after each attack. {settings}. Attackers and ordinary clients share",
-        "the machine with the server, and with whatever else ran there; latencies count from the intended time.",
+        "the machine with the server, attackers at the lowest priority; latencies count from the intended time.",
         "",
         "| attack | connections | p50 before, during, after | p99 before, during, after | p99 during / without "
         "| answered | MiB before, most | what attackers met |",

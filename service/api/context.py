@@ -21,12 +21,13 @@ from service.settings import Settings
 
 @dataclass(frozen=True)
 class Plan:
-    """What a query asks for, of a certain model."""
+    """What a query asks for, of a certain model. `seed`: of drawn arguments, where it stands among the parameters."""
 
     model: LoadedModel
     program: ServedProgram
     wishes: Wishes
-    probes: Probes | None
+    probes: Probes | None = None
+    seed: int | None = None
 
 
 class Context:

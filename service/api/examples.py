@@ -167,8 +167,9 @@ ERRORS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "not_ready": ("models are still being loaded", {"state": "starting"}),
     "deadline": (
-        "would take up to 12.4 ms, the deadline is 5 ms; loosen tol, allow max_tol, or give more",
-        {"predicted_ms": 12.4, "deadline_ms": 5.0, "nfe": 0},
+        "would take up to 12.4 ms, and 4.8 ms of the deadline's 5 ms are left; give more time; or loosen tol, "
+        "or allow a looser one by max_tol",
+        {"predicted_ms": 12.4, "left_ms": 4.8, "deadline_ms": 5.0, "nfe": 0},
     ),
     "internal": ("internal error; the log has it", {"request_id": "5f0c9a1be2d34c77-1a"}),
 }

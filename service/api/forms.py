@@ -17,23 +17,20 @@ LINES_EXAMPLE = (
     '{"index":1,"status":"ok","solver":{}}\n{"index":0,"status":"max_nfe","solver":{}}\n'
     '{"summary":{"items":2,"statuses":{"ok":1,"max_nfe":1},"nfe":219,"tol":0.01}}\n'
 )
-HEADERS = {
-    "X-Seed": ("integer", "where something was drawn: gives the same again"),
-}
+SEED = {"X-Seed": {"description": "where something was drawn: gives the same again", "schema": {"type": "integer"}}}
 
 
-def documented_forms(*forms: Form) -> dict[int | str, dict[str, Any]]:
-    """The good answer of a route for OpenAPI, in forms beside JSON."""
+def documented_forms(*forms: Form, drawn: bool = True) -> dict[int | str, dict[str, Any]]:
+    """The good answer of a route for OpenAPI, in forms beside JSON. `drawn`: something in it may be drawn."""
     schemas = {
         Form.LINES: {"schema": {"type": "string"}, "example": LINES_EXAMPLE},
         Form.ARRAY: {"schema": {"type": "string", "format": "binary"}},
     }
-    headers = {name: {"description": text, "schema": {"type": kind}} for name, (kind, text) in HEADERS.items()}
     return {
         200: {
             "description": "Solved. Accept chooses the form: one document, a line for each item, or one array.",
             "content": {form.value: schemas[form] for form in forms},
-            "headers": headers,
+            "headers": dict(SEED) if drawn else {},
         }
     }
 

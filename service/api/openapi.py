@@ -48,7 +48,9 @@ COST_HEADERS = {
         "schema": {"type": "string"},
     },
 }
-"""Of every solve."""
+"""Of every solve, and of errors of items that were begun."""
+COST_STATUSES = ("200", "422", "504")
+INFER = "/infer"
 RETRY_HEADER = {"Retry-After": {"description": "seconds", "schema": {"type": "integer", "minimum": 1}}}
 RETRY_STATUSES = ("429", "503")
 
@@ -113,10 +115,11 @@ def _complete(operation: dict[str, Any], path: str, guarded: bool) -> None:
     if guarded:
         operation["security"] = [{scheme: []} for scheme in SCHEMES]
         responses["401"].setdefault("headers", {})["WWW-Authenticate"] = {"schema": {"type": "string"}}
-    costs = COST_HEADERS if tag_of(path) == "solve" else {}
+    costs = COST_HEADERS if tag_of(path) == "solve" or path.endswith(INFER) else {}
     for status, response in responses.items():
         headers = response.setdefault("headers", {})
-        headers |= HEADERS | (costs if status == "200" else {}) | (RETRY_HEADER if status in RETRY_STATUSES else {})
+        headers |= HEADERS | (costs if status in COST_STATUSES else {})
+        headers |= RETRY_HEADER if status in RETRY_STATUSES else {}
     operation["responses"] = dict(sorted(responses.items()))
 
 

@@ -132,8 +132,11 @@ class Parameters:
 
     def drawn_probes(self) -> Probes:
         """How many and from which seed, where the trace is estimated anyway."""
-        count, seed = (self.count(name, *_bounds(name)) for name in ("probes", "seed"))
-        return Probes(count or DEFAULT_PROBES, seed)
+        return Probes(self.count("probes", *_bounds("probes")) or DEFAULT_PROBES, self.seed())
+
+    def seed(self) -> int | None:
+        """Of what the server draws; None when it was not given."""
+        return self.count("seed", *_bounds("seed"))
 
     def given(self, *names: str) -> list[str]:
         """Which of some names the query has."""

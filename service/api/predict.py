@@ -18,7 +18,9 @@ from service.api.answers import Solved
 from service.api.asked import Asked
 from service.api.bodies import STRICT, list_type, refuse_many_names, tensor_type, too_many, validated
 from service.api.errors import ApiError, Code, invalid
+from service.api.media import JSON
 from service.api.npy import first_output, output_at_stops
+from service.api.npy_body import read_npy
 from service.api.solving import Job
 from service.engine.draws import SEED_LIMIT, draw_items
 from service.engine.stepper import Array
@@ -99,6 +101,14 @@ class PredictBody:
                 expected = f"expected as many entries as inputs has ({len(inputs)}), got {len(array)}"
                 raise invalid(f"args.{arg.name}", expected)
         return PredictRequest(inputs, args, self._stops(parsed.t, len(inputs)), getattr(parsed, "seed", None))
+
+    def read_array(self, body: bytes) -> PredictRequest:
+        """Inputs in NumPy's own file format, which has no room for anything else. Errors: ApiError 422, 413."""
+        if self._given:
+            names = ", ".join(arg.name for arg in self._given)
+            raise invalid("args", f"expected {names}, and an array has inputs alone: send {JSON}")
+        inputs = read_npy(body, self._input, "input", "inputs", self._most_items)
+        return PredictRequest(inputs, (None,) * len(self._args), None, None)
 
     def _array(self, spec: TensorSpec, value: Any, many: bool) -> Array:
         return np.array(value if many else [value], spec.dtype)

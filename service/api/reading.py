@@ -1,7 +1,7 @@
 """Request bodies, whatever their media type: bytes in, the rows of a model's input out."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from service.api.npy_body import read_npy
 from service.api.pictures.batch import off_loop as off_loop_with_pictures
 from service.api.pictures.batch import prepared
 from service.api.pictures.body import PictureBody
-from service.api.predict import predict_body
+from service.api.predict import PredictRequest, predict_body
 from service.api.solving import Job
 from service.engine.stepper import Array
 from service.models import Models
@@ -48,6 +48,23 @@ async def read_tensors(job: Job, one: str, many: str) -> Array:
     if kind == FORM:
         pictures = await off_loop_with_pictures(lambda: files_of(body, boundary_of(header), most))
     return await prepared(pictures, spec, job.context.settings.max_pixels)
+
+
+async def read_prediction(job: Job) -> PredictRequest:
+    """What a body asks of a user's own program. Errors: ApiError 415, 413, 408, 422."""
+    header = job.request.headers.get("Content-Type", JSON)
+    kind = media_type(header)
+    if kind not in ARRAYS:
+        raise unsupported(header, ARRAYS)
+    body = await _received(job.request)
+    return await prediction_in(job, body, job.context.settings.max_items, kind)
+
+
+async def prediction_in(job: Job, body: bytes, most: int, kind: str = JSON) -> PredictRequest:
+    """The same of a body that has been received, for at most so many items. Errors: ApiError 413, 422."""
+    reader = predict_body(job.plan.program.spec, most)
+    read = reader.read_array if kind == NPY else reader.read
+    return await off_loop(len(body) > FEW_BYTES, lambda: read(body))
 
 
 async def tensors_in_json(job: Job, one: str, many: str, body: bytes, most: int) -> Array:
@@ -98,18 +115,22 @@ _picture_body: Callable[[str, str, int], PictureBody] = lru_cache(maxsize=16)(Pi
 sample_body: Callable[[int], SampleBody] = lru_cache(maxsize=16)(SampleBody)
 
 
-def prepare_bodies(models: Models, fields: Mapping[str, tuple[str, str]], most_items: int) -> None:
-    """Compile the validators, so that no first request waits for it. `fields`: what inputs of a program are called."""
-    for model in models:
-        for program, (one, many) in fields.items():
-            served = model.programs.get(program)
-            if served:
-                _tensor_body(served.spec.input, one, many, most_items)
-                if served.spec.input.picture:
-                    _picture_body(one, many, most_items)
-        if PREDICT in model.programs:
-            predict_body(model.programs[PREDICT].spec, most_items)
-    sample_body(most_items)
+def prepare_bodies(models: Models, fields: Mapping[str, tuple[str, str]], limits: Iterable[int]) -> None:
+    """Compile the validators, so that no first request waits for it.
+
+    `fields`: what inputs of a program are called. `limits`: how many items routes take.
+    """
+    for most in limits:
+        for model in models:
+            for program, (one, many) in fields.items():
+                served = model.programs.get(program)
+                if served:
+                    _tensor_body(served.spec.input, one, many, most)
+                    if served.spec.input.picture:
+                        _picture_body(one, many, most)
+            if PREDICT in model.programs:
+                predict_body(model.programs[PREDICT].spec, most)
+        sample_body(most)
 
 
 async def off_loop(large: bool, work: Callable[[], Result]) -> Result:

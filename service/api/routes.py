@@ -19,8 +19,15 @@ from service.api.media import NPY, PICTURES
 from service.api.media_docs import body_content
 from service.api.npy import first_output, probabilities
 from service.api.parameters import AUTO, AUTO_KINDS, HUTCHINSON, SOLVER, TRACE, Parameters, documented_parameters
-from service.api.predict import asked_prediction, predict_body
-from service.api.reading import FEW_BYTES, off_loop, read_json, read_tensors, sample_body, tensors_in_json
+from service.api.predict import asked_prediction
+from service.api.reading import (
+    prediction_in,
+    read_json,
+    read_prediction,
+    read_tensors,
+    sample_body,
+    tensors_in_json,
+)
 from service.api.schemas import (
     ClassifyAnswer,
     ClassifyBody,
@@ -126,7 +133,7 @@ def _plan(request: Request, context: Context, models: Models, known: Mapping[str
 @router.post(
     "/classify",
     response_model=ClassifyAnswer,
-    responses=documented(*SOLVE_CODES) | documented_forms(Form.LINES, Form.ARRAY),
+    responses=documented(*SOLVE_CODES) | documented_forms(Form.LINES, Form.ARRAY, drawn=False),
     openapi_extra=_solve_options(body_content(ClassifyBody, others=(NPY, *PICTURES)), SOLVER | AUTO, AUTO_KINDS),
 )
 async def classify(request: Request) -> Response:
@@ -179,15 +186,12 @@ async def sample(request: Request) -> Response:
     "/predict",
     response_model=PredictAnswer,
     responses=documented(*SOLVE_CODES) | documented_forms(Form.LINES, Form.ARRAY),
-    openapi_extra=_solve_options(body_content(PredictBody), SOLVER),
+    openapi_extra=_solve_options(body_content(PredictBody, others=(NPY,)), SOLVER),
 )
 async def predict(request: Request) -> Response:
     """What a model of a user's own makes of its inputs: at the end of its interval, or at the times `t`."""
     job = _job(request, "/predict", SOLVER)
-    reader = predict_body(job.plan.program.spec, job.context.settings.max_items)
-    body = await read_json(request)
-    wanted = await off_loop(len(body) > FEW_BYTES, lambda: reader.read(body))
-    return await respond(job, await asked_prediction(job, wanted))
+    return await respond(job, await asked_prediction(job, await read_prediction(job)))
 
 
 @router.post(
@@ -208,12 +212,10 @@ async def trajectory(request: Request) -> Response:
 
 async def _asked_of(job: Job, program: str, body: bytes, most: int) -> Asked:
     """What the route of a program would be asked by a body."""
-    spec, large = job.plan.program.spec, len(body) > FEW_BYTES
     if program == "sample":
         wanted = sample_body(most).read(body)
         return await asked_sample(job, wanted.n, wanted.seed)
     if program == "predict":
-        reader = predict_body(spec, most)
-        return await asked_prediction(job, await off_loop(large, lambda: reader.read(body)))
+        return await asked_prediction(job, await prediction_in(job, body, most))
     inputs = await tensors_in_json(job, *TENSOR_FIELDS[program], body, most)
     return _asked_classes(job, inputs) if program == "classify" else _asked_density(inputs)

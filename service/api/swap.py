@@ -4,6 +4,7 @@ from service.api.context import Context
 from service.api.expected import expect_of
 from service.api.reading import prepare_bodies
 from service.api.routes import TENSOR_FIELDS
+from service.api.trajectory import MOST_ITEMS
 from service.models import LoadedModel, Models
 
 
@@ -20,7 +21,8 @@ def serve_models(context: Context, models: Models) -> None:
     context.metrics.calibrations_loaded(
         (model.name, name, program) for model in models for name, program in model.programs.items()
     )
-    prepare_bodies(models, TENSOR_FIELDS, context.settings.max_items)
+    most = context.settings.max_items
+    prepare_bodies(models, TENSOR_FIELDS, {most, min(most, MOST_ITEMS)})
     context.loaded = models
     context.plans.clear()
     served = {(model.name, model.manifest.version) for model in models}

@@ -19,7 +19,7 @@ from node_model.manifest import (
 METHOD = "bosh3"
 DRAWN = PictureSpec(shows="ink", box=6, centre="mass")
 DIGITS, CLOUD, RAW, WILD = "tiny-digits", "tiny-cloud", "tiny-raw", "tiny-wild"
-SPRING, DECAY = "tiny-spring", "tiny-decay"
+SPRING, DECAY, SHAKEN = "tiny-spring", "tiny-decay", "tiny-shaken"
 
 
 def calibration(unit):
@@ -108,6 +108,15 @@ def tiny_models(root: Path) -> Path:
                 architecture = {"family": "oscillator", **model.config}
                 write_artifact(root, model, name, "predict", architecture=architecture, dtype=dtype)
             (root / ".done").touch()
+    return root
+
+
+def shaken_model(root: Path) -> Path:
+    """Folder with one oscillator whose damping the server draws."""
+    from oscillator import Oscillator
+
+    model = Oscillator({"stiffness": 4.0, "shaken": True})
+    write_artifact(root, model, SHAKEN, "predict", architecture={"family": "oscillator", **model.config})
     return root
 
 

@@ -10,6 +10,8 @@ from node_model.program import Program
 INTERVAL = (0.0, 2.0)
 DAMPING = 0.3
 """Of oscillators that are not told theirs."""
+SHAKE = 0.1
+"""Of a drawn damping what counts."""
 
 
 def closed_form(state, damping, stiffness, t):
@@ -23,18 +25,24 @@ def closed_form(state, damping, stiffness, t):
 
 
 class Oscillator(nn.Module):
-    """`damped`: each item brings its own damping, and the answer has the energy beside the state."""
+    """`damped`: each item brings its own damping, and the answer has the energy beside the state.
+
+    `shaken`: the server draws the damping of each.
+    """
 
     def __init__(self, config):
         super().__init__()
         self.config = dict(config)
         self.damped = config.get("damped", False)
+        self.shaken = config.get("shaken", False)
         self.stiffness = nn.Parameter(torch.tensor(config["stiffness"]))
 
     def programs(self):
         dtype = str(self.stiffness.dtype).removeprefix("torch.")
         spec = {"state": TensorSpec(name="state", shape=(2,), dtype=dtype)}
         damping = TensorSpec(name="damping", shape=(), dtype=dtype, range=(0.0, 1.0))
+        if self.shaken:
+            damping = TensorSpec(name="damping", shape=(), dtype=dtype, draw="standard_normal")
         energy = TensorSpec(name="energy", shape=(), dtype=dtype)
         return (
             Program(
@@ -46,7 +54,7 @@ class Oscillator(nn.Module):
                 part_sizes={"position": 1, "velocity": 1},
                 input=spec["state"],
                 outputs=(spec["state"], energy) if self.damped else (spec["state"],),
-                args=(damping,) if self.damped else (),
+                args=(damping,) if self.damped or self.shaken else (),
             ),
         )
 
@@ -59,6 +67,8 @@ class _Field(nn.Module):
     def forward(self, t, y, args):
         x, v = y[:, :1], y[:, 1:]
         damping = args[0][:, None] if args else v.new_tensor(DAMPING)
+        if self.model.shaken:
+            damping = SHAKE * damping
         return torch.cat([v, -self.model.stiffness * x - 2 * damping * v], 1)
 
 

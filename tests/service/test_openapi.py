@@ -13,7 +13,8 @@ from artifacts import CLOUD, DECAY, DIGITS, RAW
 from service.api.errors import TABLE, Code
 from service.api.examples import ERRORS, SEVEN
 from service.api.parameters import KINDS
-from service.api.routes import PROGRAMS
+from service.api.routes import PROGRAMS, SOLVING
+from service.api.v2.routes import INFER_PATHS
 from service.app import create_app
 from service.engine.request import QueueFullError
 from service.settings import Settings
@@ -24,8 +25,9 @@ INPUTS = {
     "/density": {"point": [0, 1, 0]},
     "/sample": {"n": 2, "seed": 1},
     "/predict": {"input": [1, 0]},
+    "/trajectory": {"point": [0, 1, 0]},
 }
-MODELS = {"/classify": DIGITS, "/density": CLOUD, "/sample": CLOUD, "/predict": DECAY}
+MODELS = {"/classify": DIGITS, "/density": CLOUD, "/sample": CLOUD, "/predict": DECAY, "/trajectory": CLOUD}
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +129,7 @@ class Broken(QueueFull):
         raise RuntimeError("a fault")
 
 
-@pytest.mark.parametrize("route", sorted(PROGRAMS))
+@pytest.mark.parametrize("route", sorted(SOLVING))
 def test_each_error_of_a_solving_route_is_described_and_each_described_one_comes(settings, server, route):
     """Every way to go wrong, one after another; the codes that came are those that are described."""
     body, model = INPUTS[route], MODELS[route]
@@ -173,6 +175,55 @@ def slowly(server, route):
 
     head = f"POST {route}?model={MODELS[route]} HTTP/1.1\r\nHost: x\r\nContent-Length: 50"
     return json.loads(raw(server, f"{head}\r\nConnection: close", b"{").partition("\r\n\r\n")[2])["error"]["code"]
+
+
+@pytest.mark.parametrize("path", INFER_PATHS)
+def test_each_status_of_the_open_inference_protocol_is_described_and_each_described_one_comes(settings, server, path):
+    """Its errors have no codes: statuses are what can be compared."""
+    point = {"name": "point", "shape": [1, 3], "datatype": "FP32", "data": [0, 1, 0]}
+    changed = Settings(**(settings.model_dump() | {"api_keys": "k", "max_body_mb": 0.1}))
+    seen, address = set(), path.replace("{version}", "1")
+
+    def ask(model=CLOUD, parameters=None, **changes):
+        options = {"json": {"inputs": [point], "parameters": parameters or {}}, "headers": {"X-API-Key": "k"}} | changes
+        answer = client.post(address.replace("{model}", model), **options)
+        seen.add(str(answer.status_code))
+        described = document["paths"][path]["post"]["responses"][str(answer.status_code)]
+        assert {"x-nfe", "x-tol", "server-timing"} & set(answer.headers) <= {
+            name.lower() for name in described["headers"]
+        }
+        return answer
+
+    with running_app(changed) as client:
+        document = client.get("/openapi.json").json()
+        context = client.app.state.context
+        assert ask().status_code == 200
+        ask(parameters={"tol": 7})
+        failed = ask(parameters={"tol": 1e-4, "max_nfe": 1})
+        assert (failed.status_code, failed.headers["X-NFE"]) == (422, "1")
+        ask(content=b" " * 200_000, json=None)
+        ask(headers={})
+        ask(parameters={"deadline_ms": 0.001})
+        ask(model="nobody")
+        ask(headers={"X-API-Key": "k", "Content-Encoding": "br"})
+        runner = context.runner
+        for broken in (QueueFull(), Broken()):
+            context.runner = broken
+            ask()
+        context.runner = runner
+        context.draining = True
+        ask()
+        context.draining = False
+    seen.add(slowly_status(server, address.replace("{model}", CLOUD)))
+    assert seen == set(document["paths"][path]["post"]["responses"])
+
+
+def slowly_status(server, path):
+    """The status of a body that does not come."""
+    from test_server import raw
+
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\nConnection: close"
+    return raw(server, head, b"{").split()[1]
 
 
 @pytest.mark.parametrize("path", ["/models", "/models/{name}", "/models/{name}/tradeoff"])

@@ -43,4 +43,4 @@ def test_digits_on_unevenly_lit_paper_are_read(shipped, data_dir):
 def test_garments_on_white_are_told_apart(shipped, data_dir):
     fashion, rng = load_images("fashion-mnist", data_dir), np.random.default_rng(0)
     pictures = [rendered(image, rng, light=0, noise=0, ground=255) for image in fashion.test_images[:ITEMS]]
-    assert right(shipped, "odenet-fashion", pictures, fashion.test_labels[:ITEMS]) >= 0.8
+    assert right(shipped, "odenet-fashion", pictures, fashion.test_labels[:ITEMS]) >= 0.88

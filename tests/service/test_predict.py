@@ -1,11 +1,16 @@
 """/predict: a program of a user's own on the app."""
 
+import io
 import json
 
 import numpy as np
 import pytest
-from artifacts import CLOUD, DECAY, SPRING
-from oscillator import closed_form
+from apps import running_app
+from artifacts import CLOUD, DECAY, SHAKEN, SPRING, shaken_model
+from oscillator import SHAKE, closed_form
+
+from service.engine.draws import draw_items
+from service.settings import Settings
 
 STATES = [[1.0, 0.0], [0.5, -2.0], [0.0, 1.0]]
 DAMPING = [0.1, 0.5, 0.9]
@@ -135,3 +140,81 @@ def test_a_body_of_more_numbers_than_fit_is_not_parsed(client):
 def test_arguments_may_have_the_names_of_other_bodies(client):
     answer = client.post(f"/trajectory?model={SPRING}", json={"args": {"n": 1}, "input": [1, 0]})
     assert answer.json()["error"]["message"].startswith("args.")
+
+
+def npy(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return {"content": file.getvalue(), "headers": {"Content-Type": "application/x-npy"}}
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 2)])
+def test_inputs_may_be_an_array_in_numpys_format(client, shape):
+    states = np.array(STATES[0] if len(shape) == 1 else STATES)
+    answer = client.post(f"/predict?model={DECAY}&tol=1e-3", **npy(states))
+    assert answer.status_code == 200, answer.text
+    body = {"input" if states.ndim == 1 else "inputs": states.tolist()}
+    plain = predicted(client, f"/predict?model={DECAY}&tol=1e-3", body)
+    assert answer.json()["predictions"] == plain["predictions"]
+
+
+@pytest.mark.parametrize(
+    ("model", "array", "status", "words"),
+    [
+        (SPRING, np.zeros(2), 422, "args: expected damping, and an array has inputs alone: send application/json"),
+        (DECAY, np.zeros(3), 422, "input: expected shape [2], or [n, 2] for inputs, got [3]"),
+        (DECAY, np.zeros((0, 2)), 422, "inputs: expected at least one entry"),
+        (DECAY, np.full(2, np.nan), 422, "input[0]: expected a finite number"),
+        (DECAY, np.zeros((1001, 2)), 413, "inputs: more than 1000"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_named(client, model, array, status, words):
+    answer = client.post(f"/predict?model={model}", **npy(array))
+    assert answer.status_code == status, answer.text
+    assert words in answer.json()["error"]["message"]
+
+
+def test_other_bodies_than_json_and_arrays_are_not_read(client):
+    answer = client.post(f"/predict?model={DECAY}", content=b"1,0", headers={"Content-Type": "text/csv"})
+    assert answer.status_code == 415
+    assert answer.json()["error"]["details"]["expected"] == ["application/json", "application/x-npy"]
+
+
+@pytest.fixture(scope="module")
+def shaken(tmp_path_factory):
+    """A model with an argument that the server draws."""
+    with running_app(Settings(models_dir=shaken_model(tmp_path_factory.mktemp("shaken")), shards=1)) as client:
+        yield client
+
+
+def shaken_tensor(states):
+    return {"name": "state", "shape": list(np.shape(states)), "datatype": "FP32", "data": states}
+
+
+def test_drawn_arguments_depend_on_the_seed_and_the_item_alone(shaken):
+    path = f"/predict?model={SHAKEN}&tol=1e-4"
+    told = predicted(shaken, path, {"inputs": STATES})
+    again = predicted(shaken, path, {"inputs": STATES[:2], "seed": told["seed"]})
+    assert again["predictions"] == told["predictions"][:2]
+    assert shaken.post(path, json={"inputs": STATES, "seed": 5}).headers["X-Seed"] == "5"
+    spec = shaken.app.state.context.models.find(SHAKEN).programs["predict"].spec
+    drawn = SHAKE * draw_items(spec.args[0], told["seed"], len(STATES)).astype(float)
+    exact = closed_form(np.array(STATES), drawn, 4.0, 2.0)
+    np.testing.assert_allclose([item["output"] for item in told["predictions"]], exact, atol=3e-3)
+
+
+def test_the_open_inference_protocol_draws_the_same(shaken):
+    metadata = shaken.get(f"/v2/models/{SHAKEN}").json()
+    assert [tensor["name"] for tensor in metadata["inputs"]] == ["state"]
+    asked = {"inputs": [shaken_tensor(STATES)], "parameters": {"tol": 1e-3, "seed": 5}}
+    answer = shaken.post(f"/v2/models/{SHAKEN}/infer", json=asked)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["parameters"]["seed"] == 5
+    found = next(output["data"] for output in answer.json()["outputs"] if output["name"] == "state")
+    plain = predicted(shaken, f"/predict?model={SHAKEN}&tol=1e-3", {"inputs": STATES, "seed": 5})["predictions"]
+    np.testing.assert_array_equal(np.reshape(found, (3, 2)), [item["output"] for item in plain])
+    unseeded = shaken.post(f"/v2/models/{SHAKEN}/infer", json={"inputs": [shaken_tensor(STATES)]}).json()
+    assert unseeded["parameters"]["seed"] != 5
+    asked["parameters"]["seed"] = -1
+    refused = shaken.post(f"/v2/models/{SHAKEN}/infer", json=asked)
+    assert (refused.status_code, "parameters.seed" in refused.json()["error"]) == (422, True)

@@ -30,13 +30,17 @@ def page(tmp_path_factory):
             ("odenet-mnist-plain", f"odenet {SMALL} digits --channels 8"),
             ("mlp-mnist", f"baseline mlp {SMALL} digits"),
             ("odenet-fashion", f"odenet {SMALL} digits --channels 8 --seed 1"),
-            ("precision-bfloat16", f"odenet {SMALL} digits --channels 8 --precision bfloat16"),
+            ("compare-none-bfloat16", f"odenet {SMALL} digits --channels 8 --precision bfloat16 --last-epochs 0"),
+            ("compare-none", f"odenet {SMALL} digits --channels 8 --last-epochs 0"),
             ("compare-kinetic", f"odenet {SMALL} digits --channels 8 --regularize kinetic"),
             ("cnf-pinwheel", "cnf --data pinwheel --epochs 1 --batch-size 5000 --hidden 16,16 --threads 1"),
             ("planar-pinwheel", "baseline planar --data pinwheel --epochs 1 --batch-size 5000 --layers 2 --threads 1"),
         ):
             odetrain(f"{words} --name {name}")
-        brief = [root / "runs" / name for name in ("compare-kinetic", "odenet-fashion", "precision-bfloat16")]
+        brief = [
+            root / "runs" / name
+            for name in ("compare-kinetic", "odenet-fashion", "compare-none", "compare-none-bfloat16")
+        ]
         odetrain("study --brief " + " ".join(map(str, brief)))
         said = odetrain("study " + " ".join(str(path) for path in (root / "runs").iterdir() if path not in brief))
         assert "next: odetrain report" in said

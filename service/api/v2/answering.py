@@ -29,15 +29,16 @@ TIMEOUT = "timeout"
 DEADLINE = "deadline_ms"
 KNOWN = tuple(name for name in SOLVER if name != "model")
 ESTIMATE = tuple(name for name in TRACE if name != "trace")
+DRAWN = ("seed",)
 
 
 def plan_of(context: Context, offer: Offer, asked: Mapping[str, Value]) -> Plan:
     """What the parameters of a request ask for. Errors: ApiError 422 naming the parameter."""
-    program, estimated = offer.program, Signature(offer).estimated
-    settings = context.settings
+    program, signature, settings = offer.program, Signature(offer), context.settings
+    further = ESTIMATE if signature.estimated else DRAWN if signature.seeded else ()
     pairs = list(_texts(asked, settings.max_seconds))
     try:
-        parameters = Parameters(pairs, (*KNOWN, *ESTIMATE) if estimated else KNOWN)
+        parameters = Parameters(pairs, (*KNOWN, *further))
         wishes = read_wishes(
             parameters,
             program,
@@ -45,7 +46,9 @@ def plan_of(context: Context, offer: Offer, asked: Mapping[str, Value]) -> Plan:
             most_seconds=settings.max_seconds,
             may_auto=offer.model.manifest.task == "classify",
         )
-        return Plan(offer.model, program, wishes, parameters.drawn_probes() if estimated else None)
+        if signature.estimated:
+            return Plan(offer.model, program, wishes, probes=parameters.drawn_probes())
+        return Plan(offer.model, program, wishes, seed=parameters.seed())
     except ApiError as error:
         raise ApiError(error.code, f"parameters.{error.message}", error.details, error.headers) from None
 
@@ -75,7 +78,7 @@ async def solved_columns(job: Job, ask: Ask, signature: Signature) -> tuple[Colu
     if not signature.drawn and not job.plan.probes:
         given = iter(ask.rows[1:])
         args = tuple(next(given) if arg.draw is None else None for arg in signature.spec.args)
-        asked = await asked_prediction(job, PredictRequest(ask.rows[0], args, None, None))
+        asked = await asked_prediction(job, PredictRequest(ask.rows[0], args, stops=None, seed=job.plan.seed))
     elif job.plan.probes:
         asked = await asked_estimate(job, ask.rows[0], job.plan.probes)
     else:

@@ -113,7 +113,9 @@ def documented_plainly(*codes: Code, binary: bool = False) -> dict[int | str, di
     }
     if binary:
         schema = {"type": "string", "format": "binary"}
-        responses[200] = {"description": "solved", "content": {BINARY_TYPE: {"schema": schema}}}
+        length = {"description": "bytes of JSON, where the bytes of tensors follow it", "schema": {"type": "integer"}}
+        content = {BINARY_TYPE: {"schema": schema}}
+        responses[200] = {"description": "solved", "content": content, "headers": {HEADER_LENGTH: length}}
     return responses
 
 

@@ -50,6 +50,11 @@ class Signature:
         """Whether it is Hutchinson's, from probes that the server draws."""
         return self._hutchinson
 
+    @property
+    def seeded(self) -> bool:
+        """Whether the server draws arguments beside an input that the caller gives."""
+        return not self.drawn and not self.estimated and any(arg.draw is not None for arg in self.spec.args)
+
     @cached_property
     def inputs(self) -> list[Tensor]:
         """What a request brings."""
