@@ -12,7 +12,8 @@ from playwright.sync_api import Browser, sync_playwright
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
-COLOURS = 128
+COLOURS = 96
+SETTLING_MS = 1500
 PICTURES = {
     "classify": ("#a=1e-1&b=1e-5", "light", (1280, 1000)),
     "density": ("#model=cnf-pinwheel&a=1e-1&b=1e-5", "light", (1280, 1000)),
@@ -30,18 +31,24 @@ def photograph(browser: Browser, url: str, name: str) -> Path:
         viewport={"width": width, "height": height},
         color_scheme=scheme,
         reduced_motion="reduce",
-        device_scale_factor=2 if width < 500 else 1,
+        device_scale_factor=1.5 if width < 500 else 1,
     )
     page.goto(f"{url.rstrip('/')}/{state}")
     page.wait_for_selector(".strip.of-A .accepted")
     page.wait_for_selector(".strip.of-B .accepted")
+    # The first answers wait for a page that is still being put together: once more, for usual times.
+    for slider in page.query_selector_all(".tol-slider"):
+        slider.press("ArrowRight")
+        page.wait_for_timeout(SETTLING_MS)
+        slider.press("ArrowLeft")
+        page.wait_for_timeout(SETTLING_MS)
     if page.query_selector(".flow"):
         page.focus(".flow input[type=range]")
         page.keyboard.press("End")
         for _ in range(7):
             page.keyboard.press("PageDown")
-        page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
-    page.wait_for_load_state("networkidle")
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    page.wait_for_timeout(SETTLING_MS)
     path = FOLDER / f"playground-{name}.png"
     page.screenshot(path=path, full_page=True)
     page.close()

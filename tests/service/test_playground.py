@@ -162,6 +162,7 @@ def test_auto_finds_a_tolerance_and_says_which(browser, shipped):
         settled(page, "B", "1e-1")
         assert page.is_disabled(".side.of-B .tol-slider")
         assert page.inner_text(".side.of-B .badge") == "stable"
+        assert page.inner_text(".side.of-B .verdict .note").startswith("tried 10⁻¹")
         becomes(page, "document.querySelector('.side.of-B .tol-value').textContent", "10⁻¹")
 
 

@@ -5,7 +5,7 @@ import { Bars } from "./bars.js";
 import { ask } from "./connection.js";
 import { make } from "./dom.js";
 import { Figures } from "./figures.js";
-import { milliseconds, percent, plain, short } from "./format.js";
+import { milliseconds, percent, plain, scientific, short } from "./format.js";
 import { Knob } from "./knob.js";
 import { Latest } from "./latest.js";
 import { calibratedError } from "./models.js";
@@ -19,7 +19,7 @@ import { calibratedError } from "./models.js";
  * @property {number} rejected
  * @property {number} error_estimate
  * @property {{p99: number, unit: string} | null} calibrated_error
- * @property {{tol: number}[] | null} [attempts]
+ * @property {{tol: number, nfe: number}[] | null} [attempts]
  *
  * @typedef {object} Classification
  * @property {string | null} label
@@ -63,6 +63,7 @@ export class ClassifySide {
     this.label = make("output", { class: "label", "aria-label": `Label at ${letter}` }, "–");
     this.sure = make("span", { class: "sure" });
     this.stable = make("span", { class: "badge", hidden: true });
+    this.tried = make("span", { class: "note" });
     this.bars = new Bars(labels);
     this.figures = new Figures({
       nfe: ["evaluations (NFE)", "How often the network was run, rejected steps included"],
@@ -76,7 +77,7 @@ export class ClassifySide {
     this.element = make(
       "article", { class: `side of-${letter}`, "aria-label": `Tolerance ${letter}` },
       this.knob.element,
-      make("div", { class: "verdict" }, this.label, make("div", { class: "verdict-text" }, this.sure, this.stable)),
+      make("div", { class: "verdict" }, this.label, make("div", { class: "verdict-text" }, this.sure, this.stable, this.tried)),
       this.error, this.bars.element, this.figures.element,
     );
   }
@@ -190,6 +191,8 @@ export class ClassifySide {
     this.stable.title = answer?.stable
       ? "The lead of this label exceeds the solver's calibrated error: a tighter tolerance would hardly change it"
       : "The lead of this label is within the solver's calibrated error: a tighter tolerance might change it";
+    const tries = answer?.solver.attempts ?? [];
+    this.tried.textContent = tries.length ? `tried ${tries.map(({ tol, nfe }) => `${scientific(tol)} (${nfe})`).join(", ")}` : "";
     if (!answer) return this.figures.clear();
     const { solver } = answer;
     this.knob.showFound(solver.rtol);

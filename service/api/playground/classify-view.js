@@ -36,7 +36,7 @@ export class ClassifyView {
       probability: ["largest difference", "The largest difference of a class probability between A and B"],
     });
     this.strips = { A: new StepsPlot("A"), B: new StepsPlot("B") };
-    this.axis = new TimeAxis(route.interval);
+    this.axis = new TimeAxis(route.interval, "t, the depth of the network →");
     this.probabilities = new ProbabilityPlot(labels, route.interval);
     this.table = disclosure("The steps as numbers", () =>
       stepsTable(Object.fromEntries(this.sides.map((side) => [side.letter, side.enabled ? side.path?.steps ?? [] : []]))));

@@ -94,7 +94,7 @@ export class DensityView {
           panel("Ask it yourself", "ask", this.curls.density.element, this.curls.sample.element)),
         make("div", { class: "stack" }, panel("The steps it took", "steps",
           make("p", { class: "lead" }, "Of the ringed sample. Each block is one attempt: as wide as its step, as high as its error; above ", make("i", {}, "tol"), " it is rejected (✕)."),
-          this.strips.A.element, this.strips.B.element, new TimeAxis(this.interval).element,
+          this.strips.A.element, this.strips.B.element, new TimeAxis(this.interval, "t, from the Gaussian to the data →").element,
           this.table.element),
         panel("What a tolerance costs", "costs",
           make("p", { class: "lead" }, "Measured when the model was made: error of a log-density against cost, by method. Both axes are logarithmic; down and left is better."),

@@ -31,8 +31,8 @@ export class JsonView {
       letter: "A", limits: this.route.tol, methods: this.route.methods, mayAuto: false,
       begin: beginnings(this.route.tol, rows).A, changed: (setting) => this.requests.ask(setting),
     });
-    this.body = make("textarea", { rows: 8, spellcheck: false, "aria-label": "Request body, JSON", input: () => this.requests.ask(this.knob.setting) });
-    this.body.value = JSON.stringify(exampleBody(this.route, this.path), null, 1);
+    this.body = make("textarea", { rows: 10, spellcheck: false, "aria-label": "Request body, JSON", input: () => this.requests.ask(this.knob.setting) });
+    this.body.value = readable(exampleBody(this.route, this.path));
     this.output = make("pre", { tabindex: 0, role: "region", "aria-label": "Answer" });
     this.error = make("p", { class: "error", role: "alert", hidden: true });
     this.figures = new Figures({
@@ -49,12 +49,11 @@ export class JsonView {
     this.curl = new CurlPanel("The same call from a shell");
     this.element = make("div", { class: "view json single" },
       make("div", { class: "why" },
-        panel("Input", "input", make("p", { class: "lead" }, `A body of POST ${path}, to edit: ${described(this.route)}`), this.body, this.error),
-        panel("Answer", "answer", make("article", { class: "side of-A", "aria-label": "Tolerance" }, this.knob.element, this.figures.element), this.output)),
-      make("div", { class: "why" },
-        panel("The steps it took", "steps", this.strip.element, new TimeAxis(this.route.interval).element, this.table.element),
-        panel("What a tolerance costs", "costs", this.tradeoff?.element ?? make("p", { class: "note" }, "This model carries no calibration table."))),
-      panel("Ask it yourself", "ask", this.curl.element));
+        make("div", { class: "stack" }, panel("Input", "input", make("p", { class: "lead" }, `A body of POST ${path}, to edit: ${described(this.route)}`), this.body, this.error),
+          panel("The steps it took", "steps", this.strip.element, new TimeAxis(this.route.interval, "t →").element, this.table.element),
+          panel("Ask it yourself", "ask", this.curl.element)),
+        make("div", { class: "stack" }, panel("Answer", "answer", make("article", { class: "side of-A", "aria-label": "Tolerance" }, this.knob.element, this.figures.element), this.output),
+          panel("What a tolerance costs", "costs", this.tradeoff?.element ?? make("p", { class: "note" }, "This model carries no calibration table.")))));
     this.requests.ask(this.knob.setting);
   }
 
@@ -74,7 +73,7 @@ export class JsonView {
       const { body } = await ask({ path: this.path, query, json }, signal);
       const [first] = body.predictions;
       this.curl.show({ path: this.path, query, json });
-      const text = JSON.stringify(first, null, 1);
+      const text = readable(first);
       this.output.textContent = text.length > MOST_SHOWN ? `${text.slice(0, MOST_SHOWN)} …` : text;
       const { solver } = first;
       this.figures.show({ nfe: String(solver.nfe), steps: `${solver.accepted} ✓  ${solver.rejected} ✕`, ms: milliseconds(body.timing_ms.solve), estimate: short(solver.error_estimate) });
@@ -104,6 +103,12 @@ function exampleBody({ input, args }, path) {
   return { [name]: filled(input.shape, middle(input)), ...(named.length ? { args: given } : {}) };
 }
 
+/**
+ * JSON with the numbers of a vector on one line.
+ * @param {unknown} value
+ */
+const readable = (value) => JSON.stringify(value, null, 2).replace(/\[[-\d.,e\s]*\]/g, (vector) => vector.replace(/\s+/g, " "));
+
 /** @param {import("./models.js").Tensor} tensor */
 const middle = ({ range }) => (range ? (range[0] + range[1]) / 2 : 0.5);
 
@@ -116,6 +121,6 @@ const filled = ([size, ...rest], value) => (size === undefined ? value : Array.f
 
 /** @param {import("./models.js").Route} route */
 function described({ input, outputs }) {
-  const told = (/** @type {import("./models.js").Tensor} */ { name, shape }) => `${name} [${shape.join(", ")}]`;
+  const told = (/** @type {import("./models.js").Tensor} */ { name, shape }) => `${name} ${shape.length ? `[${shape.join(", ")}]` : "(a number)"}`;
   return `${told(input)} → ${outputs.map(told).join(", ")}.`;
 }

@@ -6,6 +6,7 @@ import { ClassifyView } from "./classify-view.js";
 import { listenForKey } from "./connection.js";
 import { DensityView } from "./density-view.js";
 import { byId, make } from "./dom.js";
+import { counted } from "./format.js";
 import { JsonView } from "./json-view.js";
 import { describeModel, listModels } from "./models.js";
 
@@ -55,7 +56,7 @@ async function show(id) {
  */
 function about(model) {
   const link = make("a", { href: `models/${encodeURIComponent(model.id)}` }, "its manifest");
-  const words = `${model.name} ${model.version}: ${model.description || `task ${model.task}`}, ${model.parameters.toLocaleString("en")} parameters; `;
+  const words = `${model.name} ${model.version}: ${model.description || `task ${model.task}`}, ${counted(model.parameters, "parameter")}; `;
   return [words, link, "."];
 }
 

@@ -120,8 +120,11 @@ function described(letter, steps) {
 
 /** The axis below the strips. */
 export class TimeAxis {
-  /** @param {[number, number]} interval */
-  constructor(interval) {
+  /**
+   * @param {[number, number]} interval
+   * @param {string} name
+   */
+  constructor(interval, name) {
     const svg = draw("svg", { class: "time-axis", height: 34, "aria-hidden": "true" });
     this.element = make("div", { class: "strip-box" }, svg);
     watchWidth(this.element, (width) => {
@@ -133,7 +136,7 @@ export class TimeAxis {
         svg.append(draw("line", { x1: x, x2: x, y1: 0, y2: 5, class: "limit" }));
         svg.append(draw("text", { x, y: 18, class: "tick middle" }, short(from + (part / 4) * (to - from))));
       }
-      svg.append(draw("text", { x: width - RIGHT, y: 32, class: "axis-name end" }, "t, the depth of the network →"));
+      svg.append(draw("text", { x: width - RIGHT, y: 32, class: "axis-name end" }, name));
     });
   }
 }
