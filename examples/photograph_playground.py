@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, sync_playwright
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
-COLOURS = 96
+COLOURS = 160
 SETTLING_MS = 1500
 PICTURES = {
     "classify": ("#a=1e-1&b=1e-5", "light", (1280, 1000)),

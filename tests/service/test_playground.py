@@ -459,6 +459,14 @@ def test_axe_finds_nothing_serious(browser, shipped, others, scheme):
         assert violations(page) == []
 
 
+def test_an_address_changed_by_hand_leads_to_its_model(browser, shipped):
+    with opened(browser, f"{shipped}/#b=1e-3") as page:
+        settled(page)
+        page.evaluate("location.hash = 'model=cnf-two-moons&a=1e-2&b=1e-3'")
+        page.wait_for_selector(".flow")
+        settled(page, tol="1e-2")
+
+
 def test_light_and_dark_differ_and_follow_the_system(browser, shipped):
     with opened(browser, shipped) as page:
         settled(page)

@@ -28,6 +28,14 @@ const TYPICAL = 32;
  * @property {number} tol
  */
 
+/**
+ * A server may take fewer points in a request than a fine grid has: then the coarse one stays.
+ * @param {unknown} error
+ */
+function orTooLarge(error) {
+  if (!(error instanceof ApiError && error.status === 413)) throw error;
+}
+
 export class DensitySide {
   /**
    * @param {object} options
@@ -126,7 +134,7 @@ export class DensitySide {
       await this.#density(setting, this.box ? COARSE : 0, signal);
       await this.#ofTypical(setting, signal);
       if (dragging || this.requests.next) return;
-      if (this.box) await this.#density(setting, FINE, signal);
+      if (this.box) await this.#density(setting, FINE, signal).catch(orTooLarge);
       if (this.requests.next) return;
       await this.#samples(setting, signal);
     } catch (error) {
