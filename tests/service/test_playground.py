@@ -82,6 +82,7 @@ def label(page, letter="A"):
 
 
 def becomes(page, expression, wanted=True):
+    """Waits until it does. A function, which is read once: the page's policy forbids reading text as code later on."""
     page.wait_for_function(f"wanted => ({expression}) === wanted", arg=wanted, timeout=20_000)
 
 
@@ -312,7 +313,7 @@ def test_the_flow_plays_pauses_and_can_be_scrubbed(browser, shipped):
     with opened(browser, f"{shipped}/#model=cnf-two-moons&b=1e-3") as page:
         page.wait_for_selector(".strip.of-A .accepted")
         time = "Number(document.querySelector('.flow-t').textContent.split('= ')[1])"
-        page.wait_for_function(f"{time} > 0.1")
+        becomes(page, f"{time} > 0.1")
         page.click(".flow .play")
         paused = page.evaluate(time)
         page.wait_for_timeout(100)
@@ -325,7 +326,7 @@ def test_the_flow_plays_pauses_and_can_be_scrubbed(browser, shipped):
         assert page.evaluate(time) == 1
         assert page.evaluate(image) != begun
         page.click(".flow .play")
-        page.wait_for_function(f"{time} < 0.9")
+        becomes(page, f"{time} < 0.9")
 
 
 def test_nothing_moves_by_itself_for_those_who_want_it_so(browser, shipped):
@@ -356,7 +357,7 @@ def test_a_key_is_asked_for_under_a_prefix_and_kept_for_the_tab_alone(browser, o
         assert "401" in page.inner_text("#key-why")
         page.fill("#key", "wrong")
         page.keyboard.press("Enter")
-        page.wait_for_function("document.querySelector('#key-why').textContent.includes('does not know')")
+        becomes(page, "document.querySelector('#key-why').textContent.includes('does not know')")
         page.fill("#key", "open-sesame")
         page.keyboard.press("Enter")
         page.wait_for_selector("canvas.pad")

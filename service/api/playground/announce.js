@@ -1,4 +1,4 @@
-/** Results in words for screen readers, once things have come to rest. */
+/** Results in words for screen readers, once things have come to rest: nothing else on the page speaks by itself. */
 
 import { byId } from "./dom.js";
 

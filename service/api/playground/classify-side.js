@@ -60,7 +60,7 @@ export class ClassifySide {
     this.path = null;
     this.requests = new Latest((/** @type {import("./knob.js").Setting} */ setting, signal) => this.#solve(setting, signal));
     this.knob = new Knob({ letter, limits: route.tol, methods: route.methods, mayAuto: rows.length > 0, begin, changed: () => this.#turned() });
-    this.label = make("output", { class: "label", "aria-label": `Label at ${letter}` }, "–");
+    this.label = make("span", { class: "label" }, "–");
     this.sure = make("span", { class: "sure" });
     this.stable = make("span", { class: "badge", hidden: true });
     this.tried = make("span", { class: "note" });

@@ -52,7 +52,7 @@ export class DensityView {
       largest: ["largest difference", "Of the log-density, in nats, where there is density"],
     });
     this.samples = make("input", { type: "checkbox", checked: true, change: () => this.#changed() });
-    this.seedShown = make("output", {}, String(this.seed));
+    this.seedShown = make("span", {}, String(this.seed));
     this.flow = new Flow(this.interval);
     this.flowCost = make("span", {});
     this.strips = { A: new StepsPlot("A"), B: new StepsPlot("B") };

@@ -32,7 +32,7 @@ export class Flow {
     this.canvas = make("canvas", { class: "plane", role: "img", "aria-label": "Samples along t" });
     this.button = make("button", { type: "button", class: "play", click: () => (this.playing ? this.pause() : this.play()) });
     this.scrub = make("input", { type: "range", min: 0, max: NOTCHES, value: 0, "aria-label": "Time t of the flow", input: () => this.#scrubbed() });
-    this.shown = make("output", { class: "flow-t" });
+    this.shown = make("span", { class: "flow-t" });
     this.room = make("div", { class: "plane-box" }, this.canvas);
     this.element = make("div", { class: "flow" }, this.room, make("div", { class: "row" }, this.button, this.scrub, this.shown));
     watchWidth(this.room, (width) => {

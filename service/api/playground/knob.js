@@ -1,6 +1,6 @@
 /** The tolerance as something to hold: a slider over powers of ten, a switch for auto, a choice of method. */
 
-import { make, newId } from "./dom.js";
+import { make } from "./dom.js";
 import { power, scientific } from "./format.js";
 
 const STEP = 0.1;
@@ -22,10 +22,9 @@ export class Knob {
     this.limits = limits;
     this.changed = changed;
     const [least, most] = [-Math.log10(limits.loosest), -Math.log10(limits.tightest)];
-    const id = newId();
-    this.shown = make("output", { class: "tol-value", for: id });
+    this.shown = make("span", { class: "tol-value" });
     this.slider = make("input", {
-      type: "range", id, class: "tol-slider", min: least.toFixed(4), max: most.toFixed(4), step: STEP,
+      type: "range", class: "tol-slider", min: least.toFixed(4), max: most.toFixed(4), step: STEP,
       "aria-label": `Tolerance ${letter}, loose to tight`,
       input: () => this.#moved(true),
       change: () => this.#moved(false),
