@@ -147,7 +147,7 @@ def page_of(recorded: dict[str, Any]) -> str:
         ("largest contentful paint", visit["largest_contentful_paint_ms"], "ms"),
         ("first answer on the page", visit["first_answer_ms"], "ms"),
         (f"slider to new result, `{CLASSIFIER}`", slider[CLASSIFIER], "ms"),
-        (f"slider to new map (1,024 points), `{DENSITY}`", slider[DENSITY], "ms"),
+        (f"slider to new map (576 points), `{DENSITY}`", slider[DENSITY], "ms"),
     ]
     table = "\n".join(
         f"| {name} | {a['median']} {unit} | {a['p95']} {unit} | {a['worst']} {unit} | {a['n']} |"

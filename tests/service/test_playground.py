@@ -293,7 +293,7 @@ def test_a_density_is_a_map_at_two_tolerances_with_samples_and_a_difference(brow
         settled(page, "A", "1e-1")
         settled(page, "B", "1e-5")
         for letter in "AB":
-            becomes(page, f"document.querySelector('.side.of-{letter} [data-figure=points]').textContent", "9,216")
+            becomes(page, f"document.querySelector('.side.of-{letter} [data-figure=points]').textContent", "5,184")
             assert page.evaluate(PIXELS, f".side.of-{letter} canvas.plane") > 100
         assert page.evaluate(PIXELS, ".apart canvas.plane") > 100
         assert number(page, "nfe", "B") > 2 * number(page, "nfe", "A")

@@ -5,8 +5,8 @@ import { encode, decode } from "./npy.js";
 import { squared } from "./plane-map.js";
 
 /** Cells along a side: at once while a knob turns, and when it rests. The fine ones are thirds of the coarse ones. */
-export const COARSE = 32;
-export const FINE = 96;
+export const COARSE = 24;
+export const FINE = 72;
 const REFERENCE = 600;
 const MARGIN = 0.2;
 const OUTER = 0.01;
