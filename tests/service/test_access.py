@@ -271,6 +271,12 @@ def test_https_is_spoken_with_a_certificate_and_nothing_older_than_tls_1_2(certi
             httpx.get(f"{url}/health/live")
         with pytest.raises(httpx.TransportError):
             httpx.get(f"{url.replace('https', 'http')}/health/live")
+        for words, code, said in (((), 3, "--cacert"), (("--cacert", str(cert)), 0, "")):
+            asked = subprocess.run(
+                [ODESERVE, "sample", "--url", url, "--model", CLOUD, *words], capture_output=True, text=True, timeout=60
+            )
+            assert asked.returncode == code, asked.stderr
+            assert said in asked.stderr
         old = ssl.create_default_context(cafile=cert)
         old.set_ciphers("ALL:@SECLEVEL=0")
         with pytest.warns(DeprecationWarning, match="TLSv1_1"):
