@@ -1,6 +1,6 @@
 """Pictures of the playground page of a running server, for the documentation: wide, dark, and as a phone shows it.
 
-Needs Chromium and `make install-test`. Run: odeserve serve &  python examples/photograph_playground.py http://127.0.0.1:8000
+Needs Chromium, `make install-test` and a server. Run: python examples/photograph_playground.py http://127.0.0.1:8000
 """
 
 import sys
