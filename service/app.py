@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from service.api import about, docs_page, routes
+from service.api import about, docs_page, playground_page, routes
 from service.api.context import Context, record_of
 from service.api.cross_origin import cross_origin
 from service.api.errors import ApiError, Code, error_response
@@ -37,7 +37,7 @@ from service.settings import Settings
 
 log = logging.getLogger("odeserve")
 
-ROUTERS = (routes.router, about.router, docs_page.router, v2_routes.router, control.router)
+ROUTERS = (routes.router, about.router, playground_page.router, docs_page.router, v2_routes.router, control.router)
 ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 DESCRIPTION = "Neural ordinary differential equations, with the solver's tolerance as a request parameter."
 

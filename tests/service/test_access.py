@@ -204,10 +204,11 @@ def test_behind_a_prefix_requests_are_answered_with_it_and_without(settings, pre
             assert client.get(f"{sent}/openapi.json").json()["servers"] == [{"url": prefix}]
             assert "swagger-ui" in client.get(f"{sent}/docs").text
             assert client.get(f"{sent}/docs/docs.js").status_code == 200
-            assert client.get(f"{sent}/", follow_redirects=False).headers["Location"] == f"{prefix}/docs"
+            assert "playground/main.js" in client.get(f"{sent}/", headers={"X-API-Key": ""}).text
+            assert client.get(f"{sent}/playground/main.js", headers={"X-API-Key": ""}).status_code == 200
             assert client.get(f"{sent}/nowhere").status_code == 404
             assert client.get(f"{sent}/classify").status_code == 405
-        assert client.get(prefix, follow_redirects=False).headers["Location"] == f"{prefix}/docs"
+        assert client.get(prefix, follow_redirects=False).headers["Location"] == f"{prefix}/"
         assert client.get(f"{prefix}x/models").status_code == 404
         # Metrics go by the routes' own names.
         assert f'route="{prefix}' not in client.get("/metrics").text

@@ -13,7 +13,8 @@ import pytest
 from apps import serving
 from artifacts import CLOUD
 
-from service.api.docs_page import FOLDER, TYPES
+from service.api.docs_page import FOLDER, NAMES
+from service.api.page_files import media_type_of
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
@@ -92,8 +93,7 @@ def test_a_request_can_be_tried_with_a_key(browser, page_server):
 
 def test_the_page_works_under_a_prefix(browser, models_dir):
     with serving(MODELS_DIR=models_dir, DEFAULT_MODELS=CLOUD, LANES=4, ROOT_PATH="/ode") as server:
-        page, asked, complaints = opened(browser, f"{server.url}/ode/")
-        assert page.url.startswith(f"{server.url}/ode/docs")
+        page, asked, complaints = opened(browser, f"{server.url}/ode/docs")
         assert complaints == []
         assert all(url.startswith((f"{server.url}/ode", "data:")) for url in asked)
         page.click("#operations-models-list_models .opblock-summary-control")
@@ -108,7 +108,7 @@ def test_what_the_page_weighs(client):
     total = 0
     for name in ("swagger-ui-bundle.js", "swagger-ui.css", "docs.js", "favicon.svg"):
         with client.stream("GET", f"/docs/{name}", headers={"Accept-Encoding": "gzip"}) as answer:
-            assert answer.headers["Content-Type"].startswith(TYPES[name])
+            assert answer.headers["Content-Type"].startswith(media_type_of(name))
             assert answer.headers["Content-Encoding"] == "gzip"
             total += sum(len(part) for part in answer.iter_raw())
     assert total < 600_000
@@ -117,7 +117,7 @@ def test_what_the_page_weighs(client):
 
 
 def test_files_of_the_page_are_there_with_their_licence_and_no_others(client):
-    for name in TYPES:
+    for name in NAMES:
         assert client.get(f"/docs/{name}").content == (FOLDER / name).read_bytes()
     for name in ("docs.html", "README.md", "..%2Fkeys.py", "nothing"):
         answer = client.get(f"/docs/{name}")
@@ -148,7 +148,7 @@ def test_a_wheel_has_the_page(tmp_path):
     )
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    for name in (*TYPES, "docs.html"):
+    for name in (*NAMES, "docs.html"):
         assert f"service/api/swagger_ui/{name}" in names
 
 

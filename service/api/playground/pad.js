@@ -1,0 +1,246 @@
+/** A place to draw on, by mouse, finger, pen or keyboard, which also takes pictures and examples. */
+
+import { make, newId } from "./dom.js";
+import { empty, isEmpty, paint } from "./drawing.js";
+import { colour, onThemeChange } from "./theme.js";
+
+/**
+ * @typedef {import("./drawing.js").Drawing} Drawing
+ * @typedef {import("./drawing.js").Point} Point
+ * @typedef {import("./models.js").Tensor} Tensor
+ */
+
+const SIZE = 448;
+const SENT = 112;
+const MOST_PICTURE = 512;
+/** Pixels of an input that is 28 wide, as fractions of the side. */
+const PEN = 2.6 / 28;
+const KEY_STEP = 1 / 28;
+const MOVES = /** @type {Record<string, Point>} */ ({ ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] });
+
+export class Pad {
+  /**
+   * @param {Tensor} input  what the model takes
+   * @param {{label: string, drawing: Drawing}[]} examples
+   * @param {() => void} changed
+   */
+  constructor(input, examples, changed) {
+    this.input = input;
+    this.changed = changed;
+    this.drawing = empty();
+    this.penDown = false;
+    /** @type {Point} */
+    this.cursor = [0.5, 0.5];
+    this.things = input.picture?.shows === "item";
+    const help = newId();
+    this.canvas = make("canvas", {
+      width: SIZE, height: SIZE, tabindex: 0, role: "application", class: "pad",
+      "aria-label": "Drawing area", "aria-describedby": help,
+      pointerdown: (event) => this.#begin(event), pointermove: (event) => this.#go(event),
+      pointerup: () => this.#end(), pointercancel: () => this.#end(),
+      keydown: (event) => this.#type(event), focus: () => this.#repaint(), blur: () => this.#lift(),
+    });
+    this.said = make("span", { class: "sr", "aria-live": "polite" });
+    this.file = make("input", { type: "file", accept: "image/png,image/jpeg", hidden: true, change: () => this.#take(this.file.files?.[0]) });
+    this.problem = make("p", { class: "error", role: "alert", hidden: true });
+    const button = (/** @type {string} */ text, /** @type {() => void} */ click) => make("button", { type: "button", class: "quiet", click }, text);
+    this.element = make(
+      "div", { class: "pad-box" },
+      make("div", { class: "pad-frame", dragover: (event) => event.preventDefault(), drop: (event) => this.#drop(event) }, this.canvas),
+      make("div", { class: "row" }, button("Undo", () => this.#undo()), button("Clear", () => this.use(empty())), button("Use a picture …", () => this.file.click()), this.file),
+      this.#row(examples), this.problem, this.said,
+      make("p", { class: "note", id: help },
+        "Draw, or paste or drop a picture. By keyboard: arrows move the pen (Shift: further), space lowers and lifts it, Delete clears."),
+    );
+    this.onPaste = (/** @type {ClipboardEvent} */ event) => this.#take([...(event.clipboardData?.files ?? [])][0]);
+    document.addEventListener("paste", this.onPaste);
+    onThemeChange(() => this.#repaint());
+    this.#repaint();
+  }
+
+  /** The page shows another model now. */
+  leave() {
+    document.removeEventListener("paste", this.onPaste);
+  }
+
+  get empty() {
+    return isEmpty(this.drawing);
+  }
+
+  /** @param {Drawing} drawing */
+  use(drawing) {
+    this.problem.hidden = true;
+    this.drawing = { ...drawing, strokes: [...drawing.strokes] };
+    this.#repaint();
+    this.changed();
+  }
+
+  /**
+   * What is drawn, as the API takes it: a picture where the model says how one becomes its input, else numbers.
+   * @returns {{b64: string} | number[][]}
+   */
+  content() {
+    const [height, width] = this.input.picture ? [SENT, SENT] : this.input.shape;
+    const large = this.drawing.picture && this.input.picture;
+    const canvas = make("canvas", { width: large ? MOST_PICTURE : width, height: large ? MOST_PICTURE : height });
+    const ctx = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    paint(ctx, this.drawing, this.#sentColours());
+    if (this.input.picture) {
+      const address = large ? canvas.toDataURL("image/jpeg", 0.92) : canvas.toDataURL("image/png");
+      return { b64: address.slice(address.indexOf(",") + 1) };
+    }
+    const [low, high] = this.input.range ?? [0, 1];
+    const { data } = ctx.getImageData(0, 0, width, height);
+    return Array.from({ length: height }, (_, row) =>
+      Array.from({ length: width }, (_, column) => Number((low + ((high - low) * data[4 * (row * width + column)]) / 255).toFixed(4))));
+  }
+
+  /** Ink is dark on paper, things are lit before a dark ground, and numbers are largest where there is ink. */
+  #sentColours() {
+    const onPaper = this.input.picture?.shows === "ink";
+    return { ink: onPaper ? "#000" : "#fff", ground: onPaper ? "#fff" : "#000", shade: greyOf };
+  }
+
+  #repaint() {
+    const ctx = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d"));
+    const colours = this.things ? this.#sentColours() : { ink: colour("ink"), ground: colour("pad"), shade: () => colour("ink") };
+    paint(ctx, this.drawing, colours);
+    if (document.activeElement === this.canvas && this.canvas.matches(":focus-visible")) this.#paintCursor(ctx);
+  }
+
+  /** @param {CanvasRenderingContext2D} ctx */
+  #paintCursor(ctx) {
+    const [x, y] = [this.cursor[0] * SIZE, this.cursor[1] * SIZE];
+    ctx.strokeStyle = colour("A");
+    ctx.lineWidth = this.penDown ? 5 : 2.5;
+    ctx.beginPath();
+    ctx.arc(x, y, (PEN * SIZE) / 2, 0, 7);
+    ctx.moveTo(x - 30, y);
+    ctx.lineTo(x + 30, y);
+    ctx.moveTo(x, y - 30);
+    ctx.lineTo(x, y + 30);
+    ctx.stroke();
+  }
+
+  /** @param {PointerEvent} event */
+  #begin(event) {
+    if (event.button) return;
+    this.canvas.setPointerCapture(event.pointerId);
+    this.penDown = true;
+    this.#start(this.#place(event));
+  }
+
+  /** @param {PointerEvent} event */
+  #go(event) {
+    if (!this.penDown) return;
+    const passed = event.getCoalescedEvents?.() ?? [];
+    for (const one of passed.length ? passed : [event]) this.#extend(this.#place(one));
+    this.#repaint();
+    this.changed();
+  }
+
+  #end() {
+    this.penDown = false;
+  }
+
+  /**
+   * @param {PointerEvent} event
+   * @returns {Point}
+   */
+  #place(event) {
+    const box = this.canvas.getBoundingClientRect();
+    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+  }
+
+  /** @param {Point} point */
+  #start(point) {
+    this.problem.hidden = true;
+    this.drawing.strokes.push({ points: [point], width: PEN });
+    this.#repaint();
+    this.changed();
+  }
+
+  /** @param {Point} point */
+  #extend(point) {
+    this.drawing.strokes.at(-1)?.points.push(point);
+  }
+
+  /** @param {KeyboardEvent} event */
+  #type(event) {
+    const move = MOVES[event.key];
+    if (move) this.#step(move, event.shiftKey ? 4 : 1);
+    else if (event.key === " ") this.#togglePen();
+    else if (event.key === "Escape") this.#lift();
+    else if (event.key === "Delete" || event.key === "Backspace") this.use(empty());
+    else return;
+    event.preventDefault();
+    this.#repaint();
+  }
+
+  /**
+   * @param {Point} move
+   * @param {number} size
+   */
+  #step([dx, dy], size) {
+    const clipped = (/** @type {number} */ value) => Math.min(1, Math.max(0, value));
+    this.cursor = [clipped(this.cursor[0] + dx * size * KEY_STEP), clipped(this.cursor[1] + dy * size * KEY_STEP)];
+    if (!this.penDown) return;
+    this.#extend(this.cursor);
+    this.changed();
+  }
+
+  #togglePen() {
+    this.penDown = !this.penDown;
+    this.said.textContent = this.penDown ? "Pen down" : "Pen up";
+    if (this.penDown) this.#start(this.cursor);
+  }
+
+  #lift() {
+    if (this.penDown) this.said.textContent = "Pen up";
+    this.penDown = false;
+    this.#repaint();
+  }
+
+  #undo() {
+    this.use({ ...this.drawing, strokes: this.drawing.strokes.slice(0, -1) });
+  }
+
+  /** @param {DragEvent} event */
+  #drop(event) {
+    event.preventDefault();
+    void this.#take(event.dataTransfer?.files[0]);
+  }
+
+  /** @param {File | undefined} file */
+  async #take(file) {
+    if (!file) return;
+    try {
+      this.use({ ...empty(), picture: await createImageBitmap(file) });
+    } catch {
+      this.problem.textContent = `${file.name || "That"} is no picture that this browser can read.`;
+      this.problem.hidden = false;
+    }
+    this.file.value = "";
+  }
+
+  /** @param {{label: string, drawing: Drawing}[]} examples */
+  #row(examples) {
+    const row = make("div", { class: "examples", role: "group", "aria-label": "Examples" });
+    for (const { label, drawing } of examples) {
+      const canvas = make("canvas", { width: 56, height: 56, "aria-hidden": "true" });
+      const button = make("button", { type: "button", "aria-label": `Example: ${label}`, title: label, click: () => this.use(drawing) }, canvas);
+      const show = () => paint(/** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d")), drawing,
+        this.things ? this.#sentColours() : { ink: colour("ink"), ground: colour("pad"), shade: greyOf });
+      show();
+      onThemeChange(show);
+      row.append(button);
+    }
+    return row;
+  }
+}
+
+/** @param {number} shade */
+function greyOf(shade) {
+  const level = Math.round(255 * shade);
+  return `rgb(${level} ${level} ${level})`;
+}
