@@ -194,6 +194,8 @@ def regularisers(records: Records, pictures: Path) -> str:
     with picture(pictures / "regularisers.png", 1, 1, (5.4, 3.6)) as axes:
         axis = axes[0][0]
         for metrics in compared.values():
+            if any(_differ_in_precision(one, metrics) for one in compared.values()):
+                continue  # its twin in float32 is drawn
             cheapest = _cheapest(metrics["serving"])
             half = metrics["precision"][0] == HALF
             label = f"{_training(metrics)}, {HALF}" if half else _training(metrics)
@@ -261,8 +263,7 @@ def served(records: Records, pictures: Path) -> str:
 def precision(records: Records, pictures: Path) -> str:
     """What computing the networks in bfloat16 saves, and what it does to the error: runs that differ in that alone."""
     runs = [r["metrics"] for name, r in records.items() if name.startswith(COMPARED)]
-    halves = [metrics for metrics in runs if metrics["precision"][0] == HALF]
-    pairs = [(one, half) for half in halves for one in runs if _differ_in_precision(one, half)]
+    pairs = [(one, half) for half in runs for one in runs if _differ_in_precision(one, half)]
     if not pairs:
         return ""
     lines = [
@@ -277,7 +278,7 @@ def precision(records: Records, pictures: Path) -> str:
             errors = " | ".join(f"{100 * epoch['held_error']:.2f} %" for epoch in (then, last))
             lines.append(
                 f"| {_training(metrics)} | {name} | {epochs} | {then['held_loss']:.4f} | {errors} "
-                f"| {metrics['step_seconds'][name]:.2f} |"
+                f"| {pair[0]['step_seconds'][name]:.2f} |"
             )
     return "\n".join(
         [
@@ -295,8 +296,8 @@ def precision(records: Records, pictures: Path) -> str:
 
 def _differ_in_precision(one: dict[str, Any], half: dict[str, Any]) -> bool:
     """Whether a run is a bfloat16 run's twin in float32."""
-    same = ("family", "data", "epochs", "last_epochs", "solvers", "regularize", "activation")
-    return one["precision"][0] != HALF and all(one[name] == half[name] for name in same)
+    same = ("family", "data", "epochs", "solvers", "regularize", "regularize_weight", "activation")
+    return one["precision"][0] != half["precision"][0] == HALF and all(one[name] == half[name] for name in same)
 
 
 def _cheapest(serving: list[dict[str, Any]]) -> list[tuple[float, float]]:
