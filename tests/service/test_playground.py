@@ -1,5 +1,7 @@
 """The page at / in a real browser, asking a real server: people draw, turn the knob, and see what comes of it."""
 
+import base64
+import io
 import json
 import re
 import socket
@@ -13,6 +15,7 @@ import pytest
 from apps import ODESERVE, environment, eventually, serving
 from artifacts import CLOUD, DIGITS, RAW, SPRING
 from browser import Watched, chromium, violations
+from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "examples"))
@@ -237,6 +240,54 @@ def test_a_picture_can_be_chosen_and_pasted_and_what_is_none_is_told(browser, sh
         )
         label_becomes(page, "7")
         assert not page.is_visible(".pad-box .error")
+
+
+KEPT = """
+window.sent = [];
+const real = window.fetch;
+window.fetch = (address, options) => {
+    if (String(address).includes('classify')) window.sent.push(JSON.parse(options.body).image);
+    return real(address, options);
+};"""
+
+
+def photo(size, digit=4, paper=(186, 178, 160)):
+    """Of a digit in pencil on tinted paper."""
+    picture = Image.new("RGB", size, paper)
+    scale = 0.8 * min(size) / 28
+    left, top = ((side - 28 * scale) / 2 for side in size)
+    for points in STROKES[digit]:
+        line = [(left + x * scale, top + y * scale) for x, y in points]
+        ImageDraw.Draw(picture).line(line, fill=(70, 66, 80), width=round(2.2 * scale), joint="curve")
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("size", [(900, 1200), (1200, 675)])
+def test_a_photo_of_tinted_paper_is_read_as_the_api_reads_it(browser, shipped, size):
+    content = photo(size)
+    image = {"b64": base64.b64encode(content).decode()}
+    answer = httpx.post(f"{shipped}/classify", params={"tol": 1e-3}, json={"image": image})
+    read = answer.json()["predictions"][0]["label"]
+    assert read == "4"
+    with opened(browser, f"{shipped}/#a=1e-3&compare=no", script=KEPT) as page:
+        settled(page)
+        page.click("[aria-label='Example: 7']")
+        label_becomes(page, "7")
+        page.set_input_files("input[type=file]", {"name": "4.jpg", "mimeType": "image/jpeg", "buffer": content})
+        label_becomes(page, read)
+        sent = base64.b64decode(page.evaluate("window.sent.at(-1).b64"))
+        width, height = Image.open(io.BytesIO(sent)).size
+        assert width / height == pytest.approx(size[0] / size[1], rel=0.01)
+        # Drawn over, the picture stands in a square: what is beside it looks as the paper does.
+        stroke(page, [(13.9, 13), (14, 14)])
+        becomes(page, "window.sent.length > 2")
+        page.wait_for_timeout(300)
+        label_becomes(page, read)
+        square = Image.open(io.BytesIO(base64.b64decode(page.evaluate("window.sent.at(-1).b64"))))
+        assert square.width == square.height
+        assert square.getpixel((2, 2)) == pytest.approx((186, 178, 160), abs=6)
 
 
 COUNTED = """

@@ -1,7 +1,7 @@
 /** A place to draw on, by mouse, finger, pen or keyboard, which also takes pictures and examples. */
 
 import { make, newId } from "./dom.js";
-import { empty, isEmpty, paint } from "./drawing.js";
+import { alone, empty, isEmpty, paint } from "./drawing.js";
 import { colour, onThemeChange } from "./theme.js";
 
 /**
@@ -80,19 +80,29 @@ export class Pad {
    * @returns {{b64: string} | number[][]}
    */
   content() {
-    const [height, width] = this.input.picture ? [SENT, SENT] : this.input.shape;
-    const large = this.drawing.picture && this.input.picture;
-    const canvas = make("canvas", { width: large ? MOST_PICTURE : width, height: large ? MOST_PICTURE : height });
-    const ctx = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-    paint(ctx, this.drawing, this.#sentColours());
-    if (this.input.picture) {
-      const address = large ? canvas.toDataURL("image/jpeg", 0.92) : canvas.toDataURL("image/png");
-      return { b64: address.slice(address.indexOf(",") + 1) };
+    const { picture, strokes, shapes } = this.drawing;
+    if (picture && this.input.picture) {
+      const untouched = !strokes.length && !shapes.length;
+      const canvas = untouched ? alone(picture, MOST_PICTURE, this.#sentColours().ground) : this.#painted(MOST_PICTURE, MOST_PICTURE);
+      return encoded(canvas.toDataURL("image/jpeg", 0.92));
     }
+    if (this.input.picture) return encoded(this.#painted(SENT, SENT).toDataURL("image/png"));
+    const [height, width] = this.input.shape;
+    const ctx = /** @type {CanvasRenderingContext2D} */ (this.#painted(width, height).getContext("2d"));
     const [low, high] = this.input.range ?? [0, 1];
     const { data } = ctx.getImageData(0, 0, width, height);
     return Array.from({ length: height }, (_, row) =>
       Array.from({ length: width }, (_, column) => Number((low + ((high - low) * data[4 * (row * width + column)]) / 255).toFixed(4))));
+  }
+
+  /**
+   * @param {number} width
+   * @param {number} height
+   */
+  #painted(width, height) {
+    const canvas = make("canvas", { width, height });
+    paint(/** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d")), this.drawing, this.#sentColours());
+    return canvas;
   }
 
   /** Ink is dark on paper, things are lit before a dark ground, and numbers are largest where there is ink. */
@@ -244,3 +254,9 @@ function greyOf(shade) {
   const level = Math.round(255 * shade);
   return `rgb(${level} ${level} ${level})`;
 }
+
+/**
+ * As the API takes a picture.
+ * @param {string} address  with the data in it
+ */
+const encoded = (address) => ({ b64: address.slice(address.indexOf(",") + 1) });
