@@ -481,12 +481,43 @@ def test_a_server_that_goes_away_is_waited_for(browser, models_dir):
             page.keyboard.press("End")
             page.wait_for_selector("#notice:visible")
             assert "does not answer" in page.inner_text("#notice")
+            page.wait_for_selector(".side.of-A[aria-busy=true]")
             process = served(port)
             settled(page, tol="1e-4")
             assert not page.is_visible("#notice")
+            page.wait_for_selector(".side[aria-busy]", state="detached")
     finally:
         process.kill()
         process.wait(20)
+
+
+@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize(("model", "path"), [("odenet-mnist", "classify"), ("cnf-two-moons", "density")])
+def test_an_answer_to_an_earlier_setting_is_dimmed_and_the_notice_stays_in_sight(
+    browser, shipped, model, path, viewport
+):
+    url = f"{shipped}/#model={model}&b=1e-3"
+    with opened(browser, url, complaining=True, viewport=viewport, reduced_motion="reduce") as page:
+        settled(page, tol="1e-1")
+        page.wait_for_selector(".strip.of-A .accepted"), page.wait_for_selector(".strip.of-B .accepted")
+        content = ".side.of-A > .figures"
+        opacity = f"Number(getComputedStyle(document.querySelector('{content}')).opacity)"
+        becomes(page, opacity, 1)
+        page.route(f"**/{path}?*", lambda route: route.abort())
+        page.focus(".side.of-A .tol-slider")
+        page.keyboard.press("End")
+        page.wait_for_selector(".side.of-A[aria-busy=true]")
+        assert page.evaluate(opacity) < 0.5
+        assert page.locator(".side.of-B[aria-busy]").count() == 0
+        page.wait_for_selector("#notice:visible")
+        page.evaluate("scrollTo(0, document.body.scrollHeight / 2)")
+        becomes(page, "scrollY > 300")
+        notice = page.locator("#notice").bounding_box()
+        assert 0 <= notice["y"] <= viewport["height"] - notice["height"]
+        page.unroute_all()
+        settled(page, tol="1e-6")
+        page.wait_for_selector(".side[aria-busy]", state="detached")
+        becomes(page, opacity, 1)
 
 
 # For everybody
@@ -502,6 +533,7 @@ def test_axe_finds_nothing_serious(browser, shipped, others, scheme):
         with opened(browser, url, color_scheme=scheme, reduced_motion="reduce") as page:
             settled(page)
             page.wait_for_selector(".strip.of-A .accepted")
+            page.wait_for_selector(".side[aria-busy]", state="detached")
             assert violations(page) == []
     with opened(browser, f"{others}#model={SPRING}", complaining=True, color_scheme=scheme) as page:
         page.wait_for_selector("#key-form:visible")

@@ -9,6 +9,7 @@ import { milliseconds, percent, plain, scientific, short } from "./format.js";
 import { Knob } from "./knob.js";
 import { Latest } from "./latest.js";
 import { calibratedError } from "./models.js";
+import { Waiting } from "./waiting.js";
 
 /**
  * @typedef {object} Solver
@@ -80,6 +81,7 @@ export class ClassifySide {
       make("div", { class: "verdict" }, this.label, make("div", { class: "verdict-text" }, this.sure, this.stable, this.tried)),
       this.error, this.bars.element, this.figures.element,
     );
+    this.waiting = new Waiting(this.element);
   }
 
   /** @param {unknown} content  what was drawn; null for nothing */
@@ -142,8 +144,9 @@ export class ClassifySide {
   #ask() {
     this.asked = JSON.stringify(this.knob.setting);
     if (!this.enabled) return;
-    if (this.content) this.requests.ask(this.knob.setting);
-    else this.#clear();
+    if (!this.content) return this.#clear();
+    this.waiting.begin();
+    this.requests.ask(this.knob.setting);
   }
 
   #clear() {
@@ -178,6 +181,7 @@ export class ClassifySide {
 
   /** @param {string} [problem] */
   #show(problem = "") {
+    this.waiting.end(!this.requests.next);
     this.error.textContent = problem;
     this.error.hidden = !problem;
     const { answer } = this;

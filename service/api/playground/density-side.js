@@ -12,6 +12,7 @@ import { calibratedError } from "./models.js";
 import { decode } from "./npy.js";
 import { PlaneMap } from "./plane-map.js";
 import { COARSE, FINE, asNpy, gridOf } from "./points.js";
+import { Waiting } from "./waiting.js";
 
 const SAMPLES = 200;
 /** Of the reference points: what the trade-off speaks of is points where there is data, which cost less than most of a map. */
@@ -66,7 +67,7 @@ export class DensitySide {
     this.requests = new Latest((/** @type {{setting: Setting, dragging: boolean}} */ asked, signal) => this.#solve(asked, signal));
     this.knob = new Knob({
       letter, limits: this.route.tol, methods: this.route.methods, mayAuto: false, begin,
-      changed: (setting, dragging) => this.requests.ask({ setting, dragging }),
+      changed: (setting, dragging) => this.#want({ setting, dragging }),
     });
     this.map = new PlaneMap(`Density at ${letter}`);
     this.figures = new Figures({
@@ -80,6 +81,7 @@ export class DensitySide {
     this.error = make("p", { class: "error", role: "alert", hidden: true });
     this.element = make("article", { class: `side of-${letter}`, "aria-label": `Tolerance ${letter}` },
       this.knob.element, this.error, this.map.element, this.figures.element);
+    this.waiting = new Waiting(this.element);
   }
 
   /**
@@ -121,7 +123,13 @@ export class DensitySide {
   }
 
   #ask() {
-    if (this.enabled && (this.box || this.points)) this.requests.ask({ setting: this.knob.setting, dragging: false });
+    if (this.enabled && (this.box || this.points)) this.#want({ setting: this.knob.setting, dragging: false });
+  }
+
+  /** @param {{setting: Setting, dragging: boolean}} asked */
+  #want(asked) {
+    this.waiting.begin();
+    this.requests.ask(asked);
   }
 
   /**
@@ -132,13 +140,16 @@ export class DensitySide {
   async #solve({ setting, dragging }, signal) {
     try {
       await this.#density(setting, this.box ? COARSE : 0, signal);
+      this.waiting.end(false);
       await this.#ofTypical(setting, signal);
+      this.waiting.end(!this.requests.next);
       if (dragging || this.requests.next) return;
       if (this.box) await this.#density(setting, FINE, signal).catch(orTooLarge);
       if (this.requests.next) return;
       await this.#samples(setting, signal);
     } catch (error) {
       if (signal.aborted) return;
+      this.waiting.end(!this.requests.next);
       this.error.textContent = error instanceof ApiError ? error.message : String(error);
       this.error.hidden = false;
     }
