@@ -424,6 +424,23 @@ def test_a_key_is_asked_for_under_a_prefix_and_kept_for_the_tab_alone(browser, o
         assert page.evaluate("sessionStorage.length") == 0
 
 
+@pytest.mark.parametrize("wrong", ["schl\u00fcssel", "two words", "open\u200bsesame"])
+def test_a_key_that_no_header_can_carry_is_told_of_and_never_kept(browser, others, wrong):
+    with opened(browser, f"{others}#model={DIGITS}", complaining=True) as page:
+        page.wait_for_selector("#key-form:visible")
+        page.fill("#key", wrong)
+        page.keyboard.press("Enter")
+        becomes(page, "document.querySelector('#key-why').textContent.includes('ASCII')")
+        assert page.evaluate("sessionStorage.length") == 0
+        assert not page.is_visible("#notice")
+        with_key(page)
+        page.wait_for_selector("canvas.pad")
+        page.evaluate("wrong => sessionStorage.setItem('odeserve-key', wrong)", wrong)
+        page.reload()
+        page.wait_for_selector("#key-form:visible")
+        assert page.evaluate("sessionStorage.length") == 0
+
+
 def with_key(page):
     page.fill("#key", "open-sesame")
     page.keyboard.press("Enter")

@@ -24,6 +24,12 @@ export class ApiError extends Error {
 /** No answer at all. */
 export class Unreachable extends Error {}
 
+/**
+ * Whether a header can carry it: visible ASCII without spaces.
+ * @param {string} text
+ */
+export const isKey = (text) => /^[\x21-\x7e]+$/.test(text);
+
 let key = kept();
 
 /** The key that requests bring; empty for none. It stays in this tab's session and nowhere else. */
@@ -42,7 +48,10 @@ export function useKey(given) {
 
 function kept() {
   try {
-    return sessionStorage.getItem(KEPT) ?? "";
+    const found = sessionStorage.getItem(KEPT) ?? "";
+    if (isKey(found)) return found;
+    sessionStorage.removeItem(KEPT);
+    return "";
   } catch {
     return "";
   }

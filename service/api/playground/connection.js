@@ -1,6 +1,6 @@
 /** Asking until there is an answer: a server that starts, is busy or away is waited for, and a key is asked for. */
 
-import { ApiError, Unreachable, currentKey, send, useKey } from "./api.js";
+import { ApiError, Unreachable, currentKey, isKey, send, useKey } from "./api.js";
 import { byId, make } from "./dom.js";
 
 const FIRST_WAIT_MS = 400;
@@ -92,6 +92,11 @@ export function listenForKey() {
   byId("key-state").hidden = !currentKey();
   form.addEventListener("submit", (event) => {
     event.preventDefault();
+    if (!isKey(field.value.trim())) {
+      byId("key-why").textContent = "An API key has letters, digits and signs of ASCII alone, and no spaces; this one has others. Enter it again:";
+      field.select();
+      return;
+    }
     useKey(field.value);
     field.value = "";
     form.hidden = true;
