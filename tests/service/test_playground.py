@@ -205,6 +205,22 @@ def test_drawing_works_by_keyboard(browser, shipped):
         label_becomes(page, "1")
 
 
+def test_a_mouse_that_merely_passes_draws_nothing_while_the_keyboards_pen_is_down(browser, shipped):
+    with opened(browser, f"{shipped}/#b=1e-3") as page:
+        settled(page)
+        image = "document.querySelector('canvas.pad').toDataURL()"
+        page.focus("canvas.pad")
+        for key in ["Delete", "Space", "ArrowDown"]:
+            page.keyboard.press(key)
+        before = page.evaluate(image)
+        box = page.locator("canvas.pad").bounding_box()
+        page.mouse.move(box["x"] + 20, box["y"] + 20)
+        page.mouse.move(box["x"] + 200, box["y"] + 60, steps=5)
+        assert page.evaluate(image) == before
+        page.keyboard.press("ArrowDown")
+        assert page.evaluate(image) != before
+
+
 @pytest.mark.parametrize("model", ["odenet-mnist", "odenet-fashion"])
 def test_every_example_chosen_by_keyboard_gets_its_label(browser, shipped, model):
     with opened(browser, f"{shipped}/#model={model}&b=1e-3") as page:

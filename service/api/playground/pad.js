@@ -28,7 +28,10 @@ export class Pad {
     this.input = input;
     this.changed = changed;
     this.drawing = empty();
+    /** Of the keyboard; what mouse, finger and pen do is told by their own number. */
     this.penDown = false;
+    /** @type {number | null} */
+    this.pointer = null;
     /** @type {Point} */
     this.cursor = [0.5, 0.5];
     this.things = input.picture?.shows === "item";
@@ -37,7 +40,7 @@ export class Pad {
       width: SIZE, height: SIZE, tabindex: 0, role: "application", class: "pad",
       "aria-label": "Drawing area", "aria-describedby": help,
       pointerdown: (event) => this.#begin(event), pointermove: (event) => this.#go(event),
-      pointerup: () => this.#end(), pointercancel: () => this.#end(),
+      pointerup: (event) => this.#end(event), pointercancel: (event) => this.#end(event),
       keydown: (event) => this.#type(event), focus: () => this.#repaint(), blur: () => this.#lift(),
     });
     this.said = make("span", { class: "sr", "aria-live": "polite" });
@@ -70,6 +73,8 @@ export class Pad {
   /** @param {Drawing} drawing */
   use(drawing) {
     this.problem.hidden = true;
+    this.penDown = false;
+    this.pointer = null;
     this.drawing = { ...drawing, strokes: [...drawing.strokes] };
     this.#repaint();
     this.changed();
@@ -134,23 +139,25 @@ export class Pad {
 
   /** @param {PointerEvent} event */
   #begin(event) {
-    if (event.button) return;
+    if (event.button || this.pointer !== null) return;
+    this.#lift();
     this.canvas.setPointerCapture(event.pointerId);
-    this.penDown = true;
+    this.pointer = event.pointerId;
     this.#start(this.#place(event));
   }
 
   /** @param {PointerEvent} event */
   #go(event) {
-    if (!this.penDown) return;
+    if (event.pointerId !== this.pointer) return;
     const passed = event.getCoalescedEvents?.() ?? [];
     for (const one of passed.length ? passed : [event]) this.#extend(this.#place(one));
     this.#repaint();
     this.changed();
   }
 
-  #end() {
-    this.penDown = false;
+  /** @param {PointerEvent} event */
+  #end(event) {
+    if (event.pointerId === this.pointer) this.pointer = null;
   }
 
   /**
@@ -200,6 +207,7 @@ export class Pad {
   }
 
   #togglePen() {
+    if (this.pointer !== null) return;
     this.penDown = !this.penDown;
     this.said.textContent = this.penDown ? "Pen down" : "Pen up";
     if (this.penDown) this.#start(this.cursor);
