@@ -79,7 +79,14 @@ function askForKey(refused) {
   const form = byId("key-form");
   if (!form.hidden) return;
   form.hidden = false;
+  showKeyState();
   byId("key").focus();
+}
+
+/** A plain link brings no key: with one in use, what asks for it cannot be linked to. */
+function showKeyState() {
+  byId("key-state").hidden = !currentKey();
+  byId("models-link").hidden = currentKey() !== "" || !byId("key-form").hidden;
 }
 
 /** Lets the form for the key work, and the button that forgets it. */
@@ -89,7 +96,7 @@ export function listenForKey() {
   const forget = make("button", { type: "button", class: "quiet", click: () => (useKey(""), location.reload()) });
   forget.textContent = "Forget the key";
   byId("key-state").append(forget);
-  byId("key-state").hidden = !currentKey();
+  showKeyState();
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     if (!isKey(field.value.trim())) {
@@ -100,7 +107,7 @@ export function listenForKey() {
     useKey(field.value);
     field.value = "";
     form.hidden = true;
-    byId("key-state").hidden = !currentKey();
+    showKeyState();
     const waiters = [...waitingForKey];
     waitingForKey.clear();
     for (const go of waiters) go();

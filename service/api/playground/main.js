@@ -1,7 +1,7 @@
 /** The page: which models there are, and the view of the one that is chosen. */
 
 import { noteState, readState } from "./address.js";
-import { ApiError } from "./api.js";
+import { ApiError, currentKey } from "./api.js";
 import { ClassifyView } from "./classify-view.js";
 import { listenForKey } from "./connection.js";
 import { DensityView } from "./density-view.js";
@@ -55,9 +55,10 @@ async function show(id) {
  * @returns {(Node | string)[]}
  */
 function about(model) {
-  const link = make("a", { href: `models/${encodeURIComponent(model.id)}` }, "its manifest");
-  const words = `${model.name} ${model.version}: ${model.description || `task ${model.task}`}, ${counted(model.parameters, "parameter")}; `;
-  return [words, link, "."];
+  const words = `${model.name} ${model.version}: ${model.description || `task ${model.task}`}, ${counted(model.parameters, "parameter")}`;
+  // A link brings no key.
+  if (currentKey()) return [words, "."];
+  return [words, "; ", make("a", { href: `models/${encodeURIComponent(model.id)}` }, "its manifest"), "."];
 }
 
 /** @param {unknown} error */
