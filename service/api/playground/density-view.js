@@ -37,6 +37,8 @@ export class DensityView {
     this.across = this.dim === 1 ? [0, LOG_DENSITY] : [0, 1];
     this.seed = 7;
     this.flowOf = 0;
+    /** @type {HTMLInputElement[]} */
+    this.flowRadios = [];
     /** @type {import("./density-side.js").Item[]} */
     this.flowing = [];
     this.flowSeen = "";
@@ -117,12 +119,20 @@ export class DensityView {
   }
 
   #flowChoice() {
-    const group = make("div", { class: "segmented", role: "radiogroup", "aria-label": "Tolerance of the flow" });
+    const group = make("div", { class: "segmented flow-choice", role: "radiogroup", "aria-label": "Tolerance of the flow" });
     this.sides.forEach((side, index) => {
-      const radio = make("input", { type: "radio", name: "flow", checked: index === 0, change: () => ((this.flowOf = index), this.#showFlow()) });
+      const radio = make("input", { type: "radio", name: "flow", checked: index === 0, change: () => this.#flowFrom(index) });
+      this.flowRadios.push(radio);
       group.append(make("label", { class: `for-${side.letter}` }, radio, make("span", {}, side.letter)));
     });
     return group;
+  }
+
+  /** @param {number} index  of the side */
+  #flowFrom(index) {
+    this.flowOf = index;
+    this.flowRadios[index].checked = true;
+    this.#showFlow();
   }
 
   async #look() {
@@ -158,7 +168,7 @@ export class DensityView {
   #compared(on) {
     this.element.classList.toggle("single", !on);
     this.sides[1].enable(on);
-    if (!on) this.flowOf = 0;
+    if (!on) this.#flowFrom(0);
     this.#changed();
   }
 
