@@ -16,7 +16,7 @@ import { Waiting } from "./waiting.js";
 
 const SAMPLES = 200;
 /** Of the reference points: what the trade-off speaks of is points where there is data, which cost less than most of a map. */
-const TYPICAL = 32;
+export const TYPICAL = 32;
 
 /**
  * @typedef {import("./knob.js").Setting} Setting

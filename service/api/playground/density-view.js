@@ -3,7 +3,7 @@
 import { noteState } from "./address.js";
 import { announce } from "./announce.js";
 import { CurlPanel } from "./curl.js";
-import { DensitySide } from "./density-side.js";
+import { DensitySide, TYPICAL } from "./density-side.js";
 import { differenceColour, differenceImage, dotColour, heatImage, highest, relevantDifference, sizesOfDifference } from "./density-values.js";
 import { make } from "./dom.js";
 import { Figures } from "./figures.js";
@@ -100,6 +100,7 @@ export class DensityView {
           this.table.element),
         panel("What a tolerance costs", "costs",
           make("p", { class: "lead" }, "Measured when the model was made: error of a log-density against cost, by method. Both axes are logarithmic; down and left is better."),
+          this.tradeoff ? make("p", { class: "lead" }, this.#averaged()) : "",
           this.tradeoff?.element ?? make("p", { class: "note" }, "This model carries no calibration table.")))),
     ];
   }
@@ -116,6 +117,14 @@ export class DensityView {
     return make("div", { class: "axes-choice" },
       make("p", { class: "lead" }, `This density has ${this.dim} ${this.dim === 1 ? "dimension" : "dimensions"}: there is no plane to lay a map on, so its samples are shown, each with its own log-density.`),
       choice(0), choice(1));
+  }
+
+  /** Why the evaluations here are others than those beside the knobs. */
+  #averaged() {
+    const here = `A and B stand at the mean of ${TYPICAL} samples of the model`;
+    return this.flat
+      ? `${here}. The evaluations beside the knobs are the mean over all points of the map, most of which lie where there is hardly any data.`
+      : `${here}; the evaluations beside the knobs are the mean over all samples shown.`;
   }
 
   #flowChoice() {
