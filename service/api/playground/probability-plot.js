@@ -98,13 +98,25 @@ export class ProbabilityPlot {
       let lowest = -Infinity;
       for (const { label, x, y } of places.filter((place) => place.ends === ends).sort((a, b) => a.y - b.y)) {
         lowest = Math.max(y, lowest + 14 * scale);
-        const text = label.length > 5 && ends ? `${label.slice(0, 4)}…` : label;
+        const text = ends ? fitted(ctx, label, (RIGHT - 10) * scale) : label;
         ctx.strokeText(text, x, lowest);
         ctx.fillText(text, x, lowest);
       }
     }
     ctx.restore();
   }
+}
+
+/**
+ * As much of a text as has room.
+ * @param {CanvasRenderingContext2D} ctx
+ * @param {string} text
+ * @param {number} width
+ */
+function fitted(ctx, text, width) {
+  let shown = text;
+  for (let length = text.length - 1; length > 0 && ctx.measureText(shown).width > width; length--) shown = `${text.slice(0, length).trimEnd()}…`;
+  return shown;
 }
 
 export const FONT = "12px system-ui, sans-serif";
