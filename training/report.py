@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from node_model.whole_file import write_whole
 from training.records import read_records
 from training.report_classifier import euler_steps, figure_three, memory, precision, regularisers, served, table_one
 from training.report_density import protein, toys
@@ -32,7 +33,7 @@ def write_report(records: Path, page: Path) -> None:
     pictures = page.with_suffix("")
     pictures.mkdir(parents=True, exist_ok=True)
     sections = [section(known, pictures) for section in SECTIONS]
-    page.write_text("\n".join([INTRODUCTION, *filter(None, sections), _sources(known)]))
+    write_whole(page, "\n".join([INTRODUCTION, *filter(None, sections), _sources(known)]).encode())
 
 
 def _sources(records: dict[str, Record]) -> str:

@@ -28,7 +28,7 @@ COMMON = {
     "method": st.sampled_from(["dopri5", "bosh3", "rk4"]),
     "tol": positive,
     "last_epochs": st.integers(0, 100),
-    "last_method": st.sampled_from(["dopri5", "bosh3", "rk4"]),
+    "last_method": st.sampled_from(["dopri5", "bosh3", "tsit5"]),
     "last_tol": positive,
     "threads": st.integers(1, 64),
     "device": st.sampled_from(["cpu", "cuda", "cuda:1"]),
