@@ -25,7 +25,7 @@ COMMON = {
     "batch_size": st.integers(1, 10**6),
     "learning_rate": positive,
     "average": st.floats(0, 1, exclude_max=True),
-    "method": st.sampled_from(["dopri5", "bosh3", "rk4"]),
+    "method": st.sampled_from(["dopri5", "bosh3", "tsit5"]),
     "tol": positive,
     "last_epochs": st.integers(0, 100),
     "last_method": st.sampled_from(["dopri5", "bosh3", "tsit5"]),
