@@ -21,7 +21,7 @@ install-train: .venv/.train ## ... and for training
 install-test: .venv/.test ## ... and for the tests
 
 .venv/.service: pyproject.toml constraints.txt
-	@echo "installing the service into .venv ..."
+	@echo "installing the service into .venv (a minute or two) ..."
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) --editable .
 	touch $@

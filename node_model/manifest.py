@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from node_model.errors import ArtifactError
+from node_model.whole_file import write_whole
 
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 4 * 2**20
@@ -346,6 +347,4 @@ def verify(directory: Path) -> Manifest:
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Write `manifest.json` beside and rename, so that a reader never sees half of it."""
     text = json.dumps(manifest.model_dump(mode="json", exclude_none=True), indent=1)
-    beside = directory / f".{MANIFEST}.new"
-    beside.write_text(text + "\n")
-    beside.replace(directory / MANIFEST)
+    write_whole(directory / MANIFEST, f"{text}\n".encode())

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from node_model.whole_file import write_whole
+
 ROOT = Path("docs/runs")
 SOURCE = Path(__file__).parent.parent
 
@@ -26,9 +28,7 @@ def write_record(name: str, *, command: str, seed: int, metrics: dict[str, Any],
         "metrics": metrics,
     }
     path = root / f"{name}.json"
-    beside = path.with_suffix(".new")
-    beside.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
-    beside.replace(path)
+    write_whole(path, f"{json.dumps(record, indent=1, allow_nan=False)}\n".encode())
     return path
 
 
@@ -36,7 +36,10 @@ def read_records(root: Path = ROOT) -> dict[str, dict[str, Any]]:
     """Every record by its name. Errors: ValueError naming a file that is no record."""
     records = {}
     for path in sorted(root.glob("*.json")):
-        record = json.loads(path.read_text())
+        try:
+            record = json.loads(path.read_text())
+        except ValueError as error:
+            raise ValueError(f"{path}: is not JSON: {error}") from error
         missing = {"command", "seed", "date", "machine", "commit", "metrics"} - set(record)
         if missing:
             raise ValueError(f"{path}: has no {', '.join(sorted(missing))}")

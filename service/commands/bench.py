@@ -22,7 +22,7 @@ def bench(
     rate: Annotated[float, typer.Option(min=0.01, help="Requests a second, at random times.")] = 50,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long.")] = 10,
     tol: Annotated[list[str] | None, typer.Option(help="May be repeated; each is asked for as often.")] = None,
-    model: Annotated[str | None, typer.Option(help="Default: the server's.")] = None,
+    model: Annotated[str | None, typer.Option(help="Default: the first default, a classifier before others.")] = None,
     body: Annotated[
         list[Path] | None,
         typer.Option(exists=True, dir_okay=False, help="JSON bodies to send; default: drawn at random."),

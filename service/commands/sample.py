@@ -68,7 +68,7 @@ def sample(
 def _shown(answer: dict[str, Any]) -> "list[RenderableType]":
     import numpy as np
 
-    from service.commands.console import facts, plain_table
+    from service.commands.console import facts, plain_table, width
     from service.commands.scatter import scatter
     from service.commands.solves import costs_together, of_model
 
@@ -84,7 +84,7 @@ def _shown(answer: dict[str, Any]) -> "list[RenderableType]":
         table.add_row(name, *(f"{value:.4f}" for value in row[:MOST_COLUMNS]))
     items = answer["predictions"]
     line = facts(points=f"{len(points):,}", seed=str(answer["seed"]), **costs_together(items, [answer]))
-    picture = scatter(fine) if fine.shape[1] == 2 and len(fine) >= MANY else None
+    picture = scatter(fine, width()) if fine.shape[1] == 2 and len(fine) >= MANY else None
     return [of_model(answer, items[0]), *([picture] if picture else []), table, line]
 
 

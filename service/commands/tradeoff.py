@@ -112,7 +112,7 @@ def _columns(rows: "Sequence[Row]", spec: dict[str, Any]) -> list[_Shown]:
         _Shown("NFE", lambda row: f"{row['nfe_mean']:.1f}"),
         _Shown("p99", lambda row: f"{row['nfe_p99']:.0f}", 80),
         _Shown("ms", lambda row: f"{row['predicted_ms']:.3g}"),
-        _Shown("cost", lambda row: bar(row["nfe_mean"] / most, BAR), 0, True),
+        _Shown("cost", lambda row: bar(row["nfe_mean"] / most, BAR), 60, True),
         _Shown(f"p99 error, {unit}", lambda row: f"{row['error_p99']:.2g}"),
         _Shown("error", lambda row: bar(_decades(row["error_p99"], errors), BAR, "magenta"), 80, True),
     ]
@@ -126,14 +126,17 @@ def _columns(rows: "Sequence[Row]", spec: dict[str, Any]) -> list[_Shown]:
 def _table(rows: "Sequence[Row]", spec: dict[str, Any], title: str) -> "Table":
     from service.commands.console import plain_table, width
 
-    columns = [column for column in _columns(rows, spec) if width() >= column.least_width]
+    every = _columns(rows, spec)
+    columns = [column for column in every if width() >= column.least_width]
     table = plain_table(*(column.head for column in columns), title=title)
     for column, shown in zip(table.columns, columns, strict=True):
         column.justify = "left" if shown.bar or shown.head == "method" else "right"
         column.no_wrap = not shown.bar
     for row in rows:
         table.add_row(*(column.cell(row) for column in columns))
-    table.caption = "* the default; bars: cost by NFE, error by its logarithm"
+    bars = "; bars: cost by NFE, error by its logarithm" if any(column.bar for column in columns) else ""
+    narrow = "; wider terminals show more" if len(columns) < len(every) else ""
+    table.caption = f"* the default{bars}{narrow}"
     table.caption_justify = "left"
     return table
 

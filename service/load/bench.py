@@ -67,8 +67,10 @@ async def bench(
 
 async def _default_model(url: SplitResult, headers: Mapping[str, str]) -> str:
     listed = (await _get(url, "/models", headers))["models"]
-    chosen = [entry["name"] for entry in listed if entry["default"]] or [entry["name"] for entry in listed]
-    return str(chosen[0])
+    if not listed:
+        raise BenchError(f"{url.geturl()}: no model is loaded")
+    # Of several defaults the classifier.
+    return str(min(listed, key=lambda entry: (not entry["default"], entry["task"] != "classify"))["name"])
 
 
 async def _get(url: SplitResult, path: str, headers: Mapping[str, str]) -> Any:
