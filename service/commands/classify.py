@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from service.commands import options
+from service.commands.asking import Asking, asks
 from service.commands.ending import ExitCode
 from service.commands.examples import examples
 from service.commands.files import Kind, argument, read_file
@@ -20,20 +21,11 @@ EPILOG = examples(
 Files = Annotated[list[Path], argument("PNG, JPEG, .npy with an image or several, or a JSON body of /classify")]
 
 
+@asks(tol=options.AutoTol)
 def classify(
     files: Files,
-    model: options.Model = None,
-    tol: options.AutoTol = None,
-    max_tol: options.MaxTol = None,
-    method: options.Method = None,
-    max_nfe: options.MaxNfe = None,
-    deadline_ms: options.DeadlineMs = None,
-    partial: options.Partial = False,
-    url: options.Url = options.DEFAULT_URL,
-    api_key: options.ApiKey = None,
-    cacert: options.CaCert = None,
-    local: options.Local = False,
-    as_json: options.AsJson = False,
+    *,
+    asking: Asking,
     out: Out = None,
 ) -> None:
     """Classify pictures: label, probabilities, and what each answer cost.
@@ -43,14 +35,14 @@ def classify(
     check_out(out, ".csv", ".npy", ".json")
     inputs = [read_file(path, Kind.PNG, Kind.JPEG, Kind.NPY, Kind.JSON) for path in files]
     from service.commands import labels
-    from service.commands.client import RefusedError, Target, connected, tell
+    from service.commands.client import RefusedError, tell
     from service.commands.console import counting, show
 
-    query = options.solver_query(model, tol, max_tol, method, max_nfe, deadline_ms, partial)
+    query = asking.query
     answers: list[tuple[str, Any]] = []
     refused: RefusedError | None = None
     with (
-        connected(Target(url, api_key, cacert, local), program="classify", model=model, as_json=as_json) as server,
+        asking.connected("classify") as server,
         counting("classifying", len(inputs)) as done,
     ):
         for number, file in enumerate(inputs, 1):
@@ -59,14 +51,14 @@ def classify(
             except RefusedError as error:
                 if error.of_all:
                     raise
-                tell(error, as_json=as_json, about=file.name)
+                tell(error, as_json=asking.as_json, about=file.name)
                 refused = error
             else:
                 answers.append((file.name, answer.document))
-                if as_json:
+                if asking.as_json:
                     typer.echo(answer.content)
             done(number)
-    if not as_json:
+    if not asking.as_json:
         show(*labels.shown(answers))
     if answers:
         write_out(out, labels.results(answers))

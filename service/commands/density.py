@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service.commands import options
+from service.commands.asking import Asking, asks
 from service.commands.ending import ExitCode
 from service.commands.examples import examples
 from service.commands.files import Kind, argument, points_in, read_file
@@ -28,6 +29,7 @@ MOST_SHOWN, MOST_COLUMNS = 10, 4
 File = Annotated[Path, argument("CSV or .npy with a point a row, or a JSON body of /density")]
 
 
+@asks()
 def density(
     file: File,
     probes: Annotated[
@@ -39,18 +41,8 @@ def density(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Of the probes; drawn when missing.", rich_help_panel=options.SOLVER)
     ] = None,
-    model: options.Model = None,
-    tol: options.Tol = None,
-    max_tol: options.MaxTol = None,
-    method: options.Method = None,
-    max_nfe: options.MaxNfe = None,
-    deadline_ms: options.DeadlineMs = None,
-    partial: options.Partial = False,
-    url: options.Url = options.DEFAULT_URL,
-    api_key: options.ApiKey = None,
-    cacert: options.CaCert = None,
-    local: options.Local = False,
-    as_json: options.AsJson = False,
+    *,
+    asking: Asking,
     out: Out = None,
 ) -> None:
     """Log-densities of points, in nats and the points' own units.
@@ -61,28 +53,26 @@ def density(
     if seed is not None and probes is None:
         raise typer.BadParameter("only with --probes", param_hint="--seed")
     parts = list(points_in(read_file(file, Kind.TABLE, Kind.NPY, Kind.JSON)))
-    from service.commands.client import Target, connected
     from service.commands.console import counting, facts, show, waiting
     from service.commands.solves import costs_together, of_model
 
-    query = options.solver_query(model, tol, max_tol, method, max_nfe, deadline_ms, partial)
-    query |= {"trace": "hutchinson" if probes else None, "probes": probes, "seed": seed}
+    query = asking.query | {"trace": "hutchinson" if probes else None, "probes": probes, "seed": seed}
     program = "log_density_hutchinson" if probes else "log_density"
     answers: list[Any] = []
     rows: list[Any] = [row for part in parts for row in part.rows]
     with (
-        connected(Target(url, api_key, cacert, local), program=program, model=model, as_json=as_json) as server,
+        asking.connected(program) as server,
         counting("points", len(rows)) if len(parts) > 1 else waiting("solving") as done,
     ):
         for part in parts:
             answer = server.post("/density", query, part.content, part.media_type)
             answers.append(answer.document)
-            if as_json:
+            if asking.as_json:
                 typer.echo(answer.content)
             if done:
                 done(part.first + len(part.rows))
     items = [item for answer in answers for item in answer["predictions"]]
-    if not as_json:
+    if not asking.as_json:
         show(
             of_model(answers[0], items[0]),
             _table(rows, items),

@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -83,24 +83,3 @@ AsJson = Annotated[
     typer.Option("--json", help="The server's answers as they are, one a line, on stdout.", rich_help_panel=OUTPUT),
 ]
 JsonDocument = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for programs.")]
-
-
-def solver_query(
-    model: str | None,
-    tol: str | None,
-    max_tol: float | None,
-    method: str | None,
-    max_nfe: int | None,
-    deadline_ms: float | None,
-    partial: bool,
-) -> dict[str, Any]:
-    """The query of a request; what was not given is None."""
-    return {
-        "model": model,
-        "tol": tol,
-        "max_tol": max_tol,
-        "method": method,
-        "max_nfe": max_nfe,
-        "deadline_ms": deadline_ms,
-        "partial": partial or None,
-    }

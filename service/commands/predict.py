@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.commands import options
+from service.commands.asking import Asking, asks
 from service.commands.ending import ExitCode
 from service.commands.examples import examples
 from service.commands.files import File, Kind, argument, array_of, read_file
@@ -25,41 +25,31 @@ MOST_SHOWN, MOST_CHARACTERS = 10, 200
 Inputs = Annotated[Path, argument("CSV or .npy with an input a row, or a JSON body of /predict")]
 
 
+@asks()
 def predict(
     file: Inputs,
     at: Annotated[
         list[float] | None, typer.Option(help="A time to answer at; may be repeated. Default: the interval's end.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of what the model draws.")] = None,
-    model: options.Model = None,
-    tol: options.Tol = None,
-    max_tol: options.MaxTol = None,
-    method: options.Method = None,
-    max_nfe: options.MaxNfe = None,
-    deadline_ms: options.DeadlineMs = None,
-    partial: options.Partial = False,
-    url: options.Url = options.DEFAULT_URL,
-    api_key: options.ApiKey = None,
-    cacert: options.CaCert = None,
-    local: options.Local = False,
-    as_json: options.AsJson = False,
+    *,
+    asking: Asking,
     out: Out = None,
 ) -> None:
     """Ask a model of your own, at the end of its interval or at times within it."""
     check_out(out, ".npy", ".json")
     body = _body(read_file(file, Kind.TABLE, Kind.NPY, Kind.JSON), at, seed)
-    from service.commands.client import Target, connected
     from service.commands.console import facts, show, waiting
     from service.commands.solves import costs_together, of_model
 
-    query = options.solver_query(model, tol, max_tol, method, max_nfe, deadline_ms, partial)
+    query = asking.query
     with (
-        connected(Target(url, api_key, cacert, local), program="predict", model=model, as_json=as_json) as server,
+        asking.connected("predict") as server,
         waiting("solving"),
     ):
         answer = server.post("/predict", query, body, Kind.JSON)
     items = answer.document["predictions"]
-    if as_json:
+    if asking.as_json:
         typer.echo(answer.content)
     else:
         line = facts(items=f"{len(items):,}", **costs_together(items, [answer.document]))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.commands import options
+from service.commands.asking import Asking, asks
 from service.commands.ending import ExitCode
 from service.commands.examples import examples
 from service.commands.writing import Out, Results, check_out, write_out
@@ -23,40 +23,30 @@ EPILOG = examples(
 MOST_SHOWN, MOST_COLUMNS, MANY = 5, 6, 100
 
 
+@asks()
 def sample(
     n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many.")] = 10,
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**63 - 1, help="Gives the same points again; drawn when missing.")
     ] = None,
-    model: options.Model = None,
-    tol: options.Tol = None,
-    max_tol: options.MaxTol = None,
-    method: options.Method = None,
-    max_nfe: options.MaxNfe = None,
-    deadline_ms: options.DeadlineMs = None,
-    partial: options.Partial = False,
-    url: options.Url = options.DEFAULT_URL,
-    api_key: options.ApiKey = None,
-    cacert: options.CaCert = None,
-    local: options.Local = False,
-    as_json: options.AsJson = False,
+    *,
+    asking: Asking,
     out: Out = None,
 ) -> None:
     """Draw points from a density. The first of them do not depend on how many are asked for."""
     check_out(out, ".npy", ".csv", ".json")
     import json
 
-    from service.commands.client import Target, connected
     from service.commands.console import show, waiting
 
-    query = options.solver_query(model, tol, max_tol, method, max_nfe, deadline_ms, partial)
+    query = asking.query
     body = {"n": n} | ({} if seed is None else {"seed": seed})
     with (
-        connected(Target(url, api_key, cacert, local), program="sample", model=model, as_json=as_json) as server,
+        asking.connected("sample") as server,
         waiting("drawing"),
     ):
         answer = server.post("/sample", query, json.dumps(body).encode(), "application/json")
-    if as_json:
+    if asking.as_json:
         typer.echo(answer.content)
     else:
         show(*_shown(answer.document))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.commands import options
+from service.commands.asking import Asking, asks
 from service.commands.ending import ExitCode
 from service.commands.examples import examples
 from service.commands.files import File, Kind, argument, array_of, read_file
@@ -32,37 +32,27 @@ Items = Annotated[
 ]
 
 
+@asks()
 def trajectory(
     file: Items,
-    model: options.Model = None,
-    tol: options.Tol = None,
-    max_tol: options.MaxTol = None,
-    method: options.Method = None,
-    max_nfe: options.MaxNfe = None,
-    deadline_ms: options.DeadlineMs = None,
-    partial: options.Partial = False,
-    url: options.Url = options.DEFAULT_URL,
-    api_key: options.ApiKey = None,
-    cacert: options.CaCert = None,
-    local: options.Local = False,
-    as_json: options.AsJson = False,
+    *,
+    asking: Asking,
     out: Out = None,
 ) -> None:
     """Follow a solve: every attempt, accepted or rejected, and what was found on the way. At most 256 items."""
     check_out(out, ".csv", ".json")
     body = _body(read_file(file, *Kind))
-    from service.commands.client import Target, connected
     from service.commands.console import show, waiting
 
-    query = options.solver_query(model, tol, max_tol, method, max_nfe, deadline_ms, partial)
+    query = asking.query
     program = next((FIELDS[name] for name in FIELDS if f'"{name}"'.encode() in body), "log_density")
     with (
-        connected(Target(url, api_key, cacert, local), program=program, model=model, as_json=as_json) as server,
+        asking.connected(program) as server,
         waiting("solving"),
     ):
         answer = server.post("/trajectory", query, body, Kind.JSON)
     items = answer.document["items"]
-    if as_json:
+    if asking.as_json:
         typer.echo(answer.content)
     else:
         show(*_shown(answer.document))
