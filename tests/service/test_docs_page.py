@@ -1,6 +1,5 @@
 """The page at /docs in a real browser: it shows the API and asks nobody but this server."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -12,21 +11,12 @@ import httpx
 import pytest
 from apps import serving
 from artifacts import CLOUD
+from browser import chromium
 
 from service.api.docs_page import FOLDER, NAMES
 from service.api.page_files import media_type_of
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +27,8 @@ def page_server(models_dir):
 
 @pytest.fixture(scope="module")
 def browser():
-    if not CHROMIUM.exists():
-        if os.environ.get("CI"):
-            raise AssertionError("chromium is missing")
-        pytest.skip("chromium is missing")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 def opened(browser, url):

@@ -19,7 +19,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-TOOLS = Path(__file__).with_name("playground")
+TOOLS = Path(__file__).parent / "service" / "playground"
 """Where npm puts what only tests need: a type checker and axe."""
 
 
