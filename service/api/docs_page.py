@@ -7,12 +7,13 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.page_files import PageFiles
+from service.api.page_files import PageFiles, page_policy
 from service.api.routes import HandlerRoute
 
 router = APIRouter(route_class=HandlerRoute, include_in_schema=False)
 
 FOLDER = files("service.api") / "swagger_ui"
+PAGE = "docs.html"
 NAMES = (
     "swagger-ui-bundle.js",
     "swagger-ui-bundle.js.LICENSE.txt",
@@ -24,19 +25,18 @@ NAMES = (
 )
 """Files of the page."""
 PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": page_policy(styles="'self' 'unsafe-inline'", images="'self' data:"),
     "Referrer-Policy": "no-referrer",
 }
-"""The page asks this server and nobody else."""
+_PAGE = PageFiles(FOLDER, (PAGE,), PAGE_HEADERS)
 _FILES = PageFiles(FOLDER, NAMES, {"Cache-Control": "public, max-age=3600"})
 
 
 @router.get("/docs")
 async def docs(request: Request) -> Response:
     """The page."""
-    return Response((FOLDER / "docs.html").read_bytes(), headers=PAGE_HEADERS, media_type="text/html")
+    return _PAGE.answer(request, PAGE)
 
 
 @router.get("/docs/{file}")

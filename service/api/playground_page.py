@@ -8,18 +8,15 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.page_files import TYPES, PageFiles
+from service.api.page_files import TYPES, PageFiles, page_policy
 from service.api.routes import HandlerRoute
 
 router = APIRouter(route_class=HandlerRoute, include_in_schema=False)
 
 FOLDER = files("service.api") / "playground"
 PAGE = "index.html"
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'"
-)
-"""The page asks this server and nobody else, and runs nothing but its own files."""
+FRESH = {"Cache-Control": "no-cache"}
+HEADERS = {**FRESH, "Content-Security-Policy": page_policy(), "Referrer-Policy": "no-referrer"}
 
 
 def _names(folder: Traversable, before: str = "") -> Iterator[str]:
@@ -32,13 +29,14 @@ def _names(folder: Traversable, before: str = "") -> Iterator[str]:
 
 NAMES = tuple(sorted(_names(FOLDER)))
 # Names stay the same from version to version: a browser asks each time whether its copy is the one.
-_FILES = PageFiles(FOLDER, NAMES, {"Cache-Control": "no-cache"})
+_FILES = PageFiles(FOLDER, NAMES, FRESH)
+_PAGE = PageFiles(FOLDER, (PAGE,), HEADERS)
 
 
 @router.get("/")
 async def index(request: Request) -> Response:
     """The page."""
-    return _FILES.answer(request, PAGE, **{"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"})
+    return _PAGE.answer(request, PAGE)
 
 
 @router.get("/playground/{file:path}")

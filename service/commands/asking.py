@@ -35,9 +35,9 @@ class Asking:
 
     @property
     def query(self) -> dict[str, Any]:
-        """Of a request; what was not given is None."""
-        names = ("model", "tol", "max_tol", "method", "max_nfe", "deadline_ms")
-        return {name: getattr(self, name) for name in names} | {"partial": self.partial or None}
+        """Of a request; what was not given is None or False."""
+        names = ("model", "tol", "max_tol", "method", "max_nfe", "deadline_ms", "partial")
+        return {name: getattr(self, name) for name in names}
 
     def connected(self, program: str) -> AbstractContextManager["Client"]:
         """Somebody to ask who runs a program; see client.connected."""

@@ -129,7 +129,7 @@ class Client:
         return self.get(f"/models/{quote(name, safe='@')}{what}")
 
     def post(self, path: str, query: Mapping[str, Any], content: bytes, media_type: str) -> Answer:
-        """`query`: what is None is not sent."""
+        """`query`: what is None or False is not sent."""
         given = {name: _text(value) for name, value in query.items() if value is not None and value is not False}
         headers = {"Content-Type": media_type, "Accept": "application/json"}
         return self._answer(self._http.post(path, params=given, content=content, headers=headers))
