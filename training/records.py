@@ -19,14 +19,7 @@ SOURCE = Path(__file__).parent.parent
 def write_record(name: str, *, command: str, seed: int, metrics: dict[str, Any], root: Path = ROOT) -> Path:
     """`root/name.json` with {command, seed, date, machine, commit, metrics}; the file."""
     root.mkdir(parents=True, exist_ok=True)
-    record = {
-        "command": command,
-        "seed": seed,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "commit": commit(),
-        "metrics": metrics,
-    }
+    record = {"command": command, "seed": seed, **origin(), "metrics": metrics}
     path = root / f"{name}.json"
     write_whole(path, f"{json.dumps(record, indent=1, allow_nan=False)}\n".encode())
     return path
@@ -45,6 +38,11 @@ def read_records(root: Path = ROOT) -> dict[str, dict[str, Any]]:
             raise ValueError(f"{path}: has no {', '.join(sorted(missing))}")
         records[path.stem] = record
     return records
+
+
+def origin() -> dict[str, str]:
+    """Of what is done now: {date, machine, commit}."""
+    return {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "commit": commit()}
 
 
 def machine() -> str:

@@ -13,8 +13,9 @@ from torch import nn
 from node_model.whole_file import write_whole
 from training.average import WeightAverage
 from training.config import RunConfig
+from training.records import origin
 
-CONFIG, STATE, LOG = "config.json", "state.pt", "log.jsonl"
+CONFIG, STATE, LOG, ORIGINS = "config.json", "state.pt", "log.jsonl", "origins.json"
 
 
 def runs_root() -> Path:
@@ -49,6 +50,13 @@ def begin(run: Path, config: RunConfig, *, resume: bool) -> None:
     step = int(_load(run)["step"]) if (run / STATE).exists() else 0
     lines = (run / LOG).read_text().splitlines(keepends=True) if step else []
     write_whole(run / LOG, "".join(lines[:step]).encode())
+    before = [one for one in origins(run) if one["step"] < step]
+    write_whole(run / ORIGINS, json.dumps([*before, {"step": step, **origin()}], indent=1).encode())
+
+
+def origins(run: Path) -> list[dict[str, Any]]:
+    """When, on which machine and by which commit a run was begun and gone on with, and at which step; oldest first."""
+    return list(json.loads((run / ORIGINS).read_text())) if (run / ORIGINS).exists() else []
 
 
 def restore(run: Path, trainee: Trainee, start_from: str = "") -> int:
