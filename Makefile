@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 TORCH := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-train install-test serve test test-deploy format bench clean
+.PHONY: help install install-train install-test serve docs docs-serve test test-deploy format bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -21,7 +21,7 @@ install-train: .venv/.train ## ... and for training
 install-test: .venv/.test ## ... and for the tests
 
 .venv/.service: pyproject.toml constraints.txt
-	@echo "installing the service into .venv ..."
+	@echo "installing the service into .venv (a minute or two) ..."
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) --editable .
 	touch $@
@@ -39,6 +39,15 @@ install-test: .venv/.test ## ... and for the tests
 
 serve: .venv/.service ## Serve the shipped models on http://$(HOST):$(PORT)
 	$(BIN)/odeserve serve --host $(HOST) --port $(PORT)
+
+# Material for MkDocs says at each build that it is kept up until May 2027 and what follows it; that is known here.
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: .venv/.test ## The documentation site, into site/; warnings are errors
+	$(BIN)/mkdocs build --strict
+
+docs-serve: export NO_MKDOCS_2_WARNING = 1
+docs-serve: .venv/.test ## ... on http://127.0.0.1:8001, following changes
+	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8001
 
 test: .venv/.test ## Format check, lint, types, import contracts, tests
 	$(BIN)/ruff format --check .
@@ -70,4 +79,4 @@ bench: .venv/.test ## Benchmarks against the rivals, into docs/benchmarks/
 	$(BIN)/python -m benchmarks.serving
 
 clean: ## Remove the environment and caches
-	rm -rf .venv .venv-rivals build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-rivals build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from node_model.errors import ArtifactError
+from node_model.whole_file import write_whole
 
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 4 * 2**20
@@ -29,7 +30,7 @@ _PATH = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*){
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class Normalisation(_Strict):
@@ -63,12 +64,18 @@ class TensorSpec(_Strict):
     """
 
     name: Name
+    """As a request or a graph calls it."""
     shape: tuple[int, ...]
+    """Of one item."""
     dtype: Literal["float32", "float64"]
     range: tuple[float, float] | None = None
+    """Least and largest value that is taken."""
     normalisation: Normalisation | None = None
+    """What encode does first."""
     draw: Literal["standard_normal", "rademacher"] | None = None
+    """Made by the host from a seed, not sent by a client."""
     picture: PictureSpec | None = None
+    """How a picture becomes this input."""
 
     @model_validator(mode="after")
     def _picture_fits(self) -> "TensorSpec":
@@ -93,6 +100,7 @@ class MethodSpec(_Strict):
     """What a Runge-Kutta method costs; `nfe_start` is charged once, `nfe_attempt` per step tried."""
 
     order: int = Field(ge=1)
+    """Of the solution that is carried on."""
     nfe_start: int = Field(ge=0)
     nfe_attempt: int = Field(ge=1)
 
@@ -101,9 +109,13 @@ class Graphs(_Strict):
     """Paths of a program's ONNX files, relative to the artifact."""
 
     encode: RelativePath
+    """input -> y0"""
     start: RelativePath
+    """f(t0, y0), and the lanes that end there"""
     decode: RelativePath
+    """y at a stop -> the answer"""
     step: dict[Name, RelativePath]
+    """One attempt on every lane, by method."""
 
 
 class TolLimits(_Strict):
@@ -112,6 +124,7 @@ class TolLimits(_Strict):
     tightest: float = Field(gt=0)
     loosest: float = Field(gt=0)
     default: float = Field(gt=0)
+    """Taken where a request names none."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "TolLimits":
@@ -133,8 +146,11 @@ class CalibrationRow(_Strict):
 
     method: Name
     tol: float = Field(gt=0)
+    """rtol and atol."""
     skipped: str | None = None
+    """Why the cell was not measured."""
     nfe_mean: float | None = None
+    """Evaluations per item."""
     nfe_p50: float | None = None
     nfe_p99: float | None = None
     nfe_between: tuple[float, ...] | None = Field(
@@ -142,21 +158,32 @@ class CalibrationRow(_Strict):
     )
     error_rms: float | None = None
     error_p99: float | None = None
+    """99 % of the items stayed within it."""
     margin_error_p99: float | None = None
+    """The same of the difference between the two largest logits."""
     metric: float | None = None
+    """The task's own score."""
     agreement: float | None = None
+    """Share of the items that agree with the reference."""
     first_dt: float | None = Field(default=None, gt=0)
+    """Length of the first attempt that 95 % of the items accept."""
 
 
 class Calibration(_Strict):
     """Measured cost and error per method and tolerance."""
 
     unit: Literal["logit", "nat", "output"]
+    """Of the errors."""
     metric: str
+    """Name of the task's score."""
     data: str
+    """What it was measured on."""
     items: int = Field(ge=1)
+    """How many."""
     reference: str
+    """What the answers were compared with."""
     command: str
+    """What repeats it."""
     rows: tuple[CalibrationRow, ...]
 
 
@@ -167,10 +194,15 @@ class ProgramSpec(_Strict):
     input: TensorSpec
     outputs: tuple[TensorSpec, ...] = Field(min_length=1)
     args: tuple[TensorSpec, ...] = ()
+    """Constants of an item's solve."""
     interval: tuple[float, float]
+    """From start to end, in the field's time; it may run backward."""
     parts: tuple[PartSpec, ...] = Field(min_length=1)
+    """The flat state, piece by piece."""
     methods: dict[Name, MethodSpec] = Field(min_length=1)
+    """Those that there is a step graph for."""
     tol: TolLimits
+    """What a request may ask for."""
     calibration: Calibration | None = None
 
     @model_validator(mode="after")
@@ -194,31 +226,49 @@ class Provenance(_Strict):
     """Where the weights come from."""
 
     data: str
+    """Name of the data set."""
     data_sha256: dict[str, Sha256] = {}
+    """Hash of each of its files."""
     seed: int
     command: str
+    """What trained the weights."""
     epochs: float
     date: str
     train: dict[str, float] = {}
+    """Scores on held-back training items."""
     test: dict[str, float] = {}
+    """Scores on the test set, with method and tolerance in their names."""
 
 
 class Manifest(_Strict):
     """`manifest.json`: everything the service has to know of a model."""
 
     format: Literal[1] = 1
+    """Of this file; a later one may differ."""
     name: Name
+    """By which requests ask for it."""
     version: Version
+    """A whole number; the highest answers when a request names none."""
     task: Task
+    """Which routes it is for."""
     description: str = ""
+    """For people."""
     state_dtype: Literal["float32", "float64"]
+    """In which the solver computes."""
     architecture: dict[str, Any]
+    """What rebuilds the network in PyTorch: `family` and its configuration."""
     parameters: int = Field(ge=0)
+    """Numbers that were learned."""
     programs: dict[Name, ProgramSpec] = Field(min_length=1)
+    """By name: `classify`; `log_density`, `sample`, `log_density_hutchinson`; `predict`."""
     labels: tuple[str, ...] | None = None
+    """Of a classifier's classes, in the order of the logits."""
     standardised_log_density_offset: float | None = None
+    """Nats to add to a log-density to have it in standardised units."""
     provenance: Provenance
+    """Where the weights come from."""
     sha256: dict[RelativePath, Sha256]
+    """Of every other file of the artifact."""
 
     @model_validator(mode="after")
     def _files_are_plain(self) -> "Manifest":
@@ -297,6 +347,4 @@ def verify(directory: Path) -> Manifest:
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Write `manifest.json` beside and rename, so that a reader never sees half of it."""
     text = json.dumps(manifest.model_dump(mode="json", exclude_none=True), indent=1)
-    beside = directory / f".{MANIFEST}.new"
-    beside.write_text(text + "\n")
-    beside.replace(directory / MANIFEST)
+    write_whole(directory / MANIFEST, f"{text}\n".encode())

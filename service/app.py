@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from service.api import about, docs_page, routes
+from service.api import about, docs_page, playground_page, routes
 from service.api.context import Context, record_of
 from service.api.cross_origin import cross_origin
 from service.api.errors import ApiError, Code, error_response
@@ -24,7 +24,7 @@ from service.api.gzip import GzipBodies
 from service.api.keys import KeyGuard
 from service.api.middleware import BodyLimits, DirectRoutes, RequestContext
 from service.api.openapi import describe
-from service.api.prefix import UnderPrefix
+from service.api.prefix import UnderPrefix, inner_path
 from service.api.swap import serve_models
 from service.api.v2 import control
 from service.api.v2 import routes as v2_routes
@@ -37,7 +37,7 @@ from service.settings import Settings
 
 log = logging.getLogger("odeserve")
 
-ROUTERS = (routes.router, about.router, docs_page.router, v2_routes.router, control.router)
+ROUTERS = (routes.router, about.router, playground_page.router, docs_page.router, v2_routes.router, control.router)
 ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 DESCRIPTION = "Neural ordinary differential equations, with the solver's tolerance as a request parameter."
 
@@ -132,9 +132,9 @@ async def _on_api_error(request: Request, error: Exception) -> Response:
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     """Starlette's own answers: unknown path, wrong method."""
     assert isinstance(error, HTTPException)  # noqa: S101
-    path = f"{request.url.path:.200}"
+    path, prefix = f"{inner_path(request.scope):.200}", request.scope.get("root_path", "")
     if error.status_code == 404:
-        return await _on_api_error(request, ApiError(Code.NOT_FOUND, f"no path {path}; see /docs"))
+        return await _on_api_error(request, ApiError(Code.NOT_FOUND, f"no path {path}; see {prefix}/docs"))
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
         message = f"{request.method:.20} {path}: expected {allowed}"

@@ -28,6 +28,7 @@ log = logging.getLogger("odeserve")
 HEAD_BYTES = 65536
 """Largest head of a request, or trailer; what surrounds the chunks of a body counts too where it outweighs them."""
 HEAD_LINES = 200
+HEAD_TOO_LARGE = f"the head of the request is above {HEAD_BYTES} bytes"
 SLICE_BYTES = 16384
 """What is parsed in one go: a reading of the socket may hold thousands of pipelined requests."""
 CHUNK_OVERHEAD = 8
@@ -59,7 +60,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
-        self._overhead = 0
+        self._overhead = self._head_bytes = 0
         self._refusal = (400, Code.INVALID_INPUT, "expected HTTP/1.1; what was sent cannot be read as a request")
         self._later = b""
         self._replayed = False
@@ -112,7 +113,12 @@ class GuardedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._go_on_without_upgrade(data[upgrade.args[0] :])
+            rest = data[upgrade.args[0] :]
+            self._overhead -= len(rest)
+            try:
+                self._go_on_without_upgrade(rest)
+            except httptools.HttpParserError:
+                self.send_400_response("")
         except httptools.HttpParserError:
             self.send_400_response("")
         if self.transport.is_closing():
@@ -149,15 +155,17 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         if not self._replayed:
-            self._in_head = True
+            self._in_head, self._head_bytes = True, 0
             super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
         if not self._replayed:
+            self._head_bytes += len(url)
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._replayed:
+            self._head_bytes += len(name) + len(value)
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -166,6 +174,10 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         if len(self.headers) > HEAD_LINES:
             self._refusal = (431, Code.TOO_LARGE, f"more than {HEAD_LINES} header lines")
+            raise _RefusedError
+        if self._head_bytes > HEAD_BYTES:
+            # As one that never ends: a slice may hold the end of a head and what is behind it.
+            self._refusal = (431, Code.TOO_LARGE, HEAD_TOO_LARGE)
             raise _RefusedError
         self._in_head = False
         super().on_headers_complete()
@@ -218,7 +230,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _too_large(self) -> None:
         if self._in_head and (self.cycle is None or self.cycle.response_complete):
-            self._refuse(431, Code.TOO_LARGE, f"the head of the request is above {HEAD_BYTES} bytes")
+            self._refuse(431, Code.TOO_LARGE, HEAD_TOO_LARGE)
         else:
             self.transport.abort()
 

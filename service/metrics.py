@@ -169,13 +169,14 @@ class Metrics:
 
         `programs`: model, name, program.
         """
-        self._calibrated.clear()
-        for model, name, served in programs:
-            for row in decades(served):
-                tol_class = tolerance_class(row.tol)
-                self._calibrated.show(model, name, tol_class, row, served)
-                for statistic in STATISTICS:
-                    self._nfe_calibrated.labels(model, tol_class, statistic)
+        with self._writing:  # a scrape sees all of them
+            self._calibrated.clear()
+            for model, name, served in programs:
+                for row in decades(served):
+                    tol_class = tolerance_class(row.tol)
+                    self._calibrated.show(model, name, tol_class, row, served)
+                    for statistic in STATISTICS:
+                        self._nfe_calibrated.labels(model, tol_class, statistic)
 
     def line_dropped(self) -> None:
         """Count a log line that was not written. From any thread."""

@@ -20,6 +20,10 @@ from service.settings import PREFIX, Settings, SettingsError
 log = logging.getLogger("odeserve")
 
 
+ASKED = ("classify", "log_density", "sample", "predict")
+"""Programs that are asked for by a route of their own; others are variants of these."""
+
+
 class UnknownModelError(LookupError):
     """No loaded model has the name."""
 
@@ -88,8 +92,8 @@ class Models:
         return self.find(chosen[0]) if chosen else None
 
     def is_default(self, model: LoadedModel) -> bool:
-        """Whether the model answers for one of its programs without being named."""
-        return any(self.default_for(program) is model for program in model.programs)
+        """Whether the model answers without being named."""
+        return any(self.default_for(program) is model for program in ASKED if program in model.programs)
 
 
 def artifacts_in(models_dir: Path) -> list[Path]:

@@ -2,10 +2,11 @@
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AllowInfNan, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "ODESERVE_"
@@ -18,6 +19,16 @@ Names = Annotated[tuple[str, ...], NoDecode]
 Keys = Annotated[tuple[SecretStr, ...], NoDecode]
 """The same, shown nowhere."""
 SECRET = {"api_keys"}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What the number of a setting counts."""
+
+    name: str
+
+
+Seconds = Annotated[float, Unit("s"), AllowInfNan(False)]
 
 _KEY = re.compile(r"[!-~]+")
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s]+")
@@ -51,22 +62,34 @@ class Settings(BaseSettings):
     device: str = Field(
         default="cpu", pattern=r"cpu|cuda(:\d+)?", description="of the torch backend: cpu, cuda, cuda:1"
     )
-    shards: int = Field(default_factory=lambda: min(available_cores(), 4), ge=1, le=256, description="solver threads")
-    lanes: int | None = Field(default=None, ge=1, le=65536, description="rows in one step; measured when not set")
-    max_body_mb: float = Field(default=16, gt=0, description="largest request body, MiB")
-    max_items: int = Field(default=20_000, ge=1, description="most items (rows of the solver) in a request")
-    max_pixels: int = Field(
+    shards: Annotated[int, Unit("threads")] = Field(
+        default_factory=lambda: min(available_cores(), 4), ge=1, le=256, description="solver threads"
+    )
+    lanes: Annotated[int | None, Unit("rows")] = Field(
+        default=None, ge=1, le=65536, description="rows in one step; measured when not set"
+    )
+    max_body_mb: Annotated[float, Unit("MiB"), AllowInfNan(False)] = Field(
+        default=16, ge=0.001, description="largest request body, MiB"
+    )
+    max_items: Annotated[int, Unit("items")] = Field(
+        default=20_000, ge=1, description="most items (rows of the solver) in a request"
+    )
+    max_pixels: Annotated[int, Unit("pixels")] = Field(
         default=25_000_000, ge=1, description="most pixels of a picture; of all in a request, four times as many"
     )
-    max_nfe: int = Field(default=10_000, ge=1, description="most field evaluations an item may use")
-    queue_seconds: float = Field(default=5, gt=0, description="most predicted seconds of work ahead of a request")
-    max_seconds: float = Field(default=60, gt=0, description="a request that takes longer ends with 504")
-    body_seconds: float = Field(
+    max_nfe: Annotated[int, Unit("evaluations")] = Field(
+        default=10_000, ge=1, description="most field evaluations an item may use"
+    )
+    queue_seconds: Seconds = Field(default=5, gt=0, description="most predicted seconds of work ahead of a request")
+    max_seconds: Seconds = Field(default=60, gt=0, description="a request that takes longer ends with 504")
+    body_seconds: Seconds = Field(
         default=30, gt=0, description="time in which a request's head must arrive, and then its body"
     )
-    keep_alive_seconds: int = Field(default=75, ge=0, description="how long an idle connection is kept")
-    drain_notice_seconds: float = Field(default=0, ge=0, description="after a signal, still listen and answer 503")
-    drain_seconds: float = Field(default=10, ge=0, description="then, for running requests to end")
+    keep_alive_seconds: Annotated[int, Unit("s")] = Field(
+        default=75, ge=0, description="how long an idle connection is kept"
+    )
+    drain_notice_seconds: Seconds = Field(default=0, ge=0, description="after a signal, still listen and answer 503")
+    drain_seconds: Seconds = Field(default=10, ge=0, description="then, for running requests to end")
     api_keys: Keys = Field(default=(), description="who may ask; nobody needs a key when not set")
     cors_origins: Names = Field(default=(), description="pages of other origins that may ask from a browser; * for all")
     root_path: str = Field(

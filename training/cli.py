@@ -13,7 +13,14 @@ from node_model.errors import SolveFailedError
 from node_model.manifest import Manifest
 from training.config import BASELINES, RunConfig
 
-app = typer.Typer(no_args_is_help=True, help="Train neural ODEs and make artifacts that odeserve serves.")
+EPILOG = """Examples:
+  odetrain odenet --data digits --epochs 6 --channels 16 --batch-size 32 --learning-rate 0.01
+  odetrain export runs/odenet-digits
+  odetrain calibrate checkpoints/odenet-digits/1 --items 300"""
+
+app = typer.Typer(
+    no_args_is_help=True, epilog=EPILOG, help="Train neural ODEs and make artifacts that odeserve serves."
+)
 
 DataDir = Annotated[Path | None, typer.Option(help="Folder with the data files; default ODETRAIN_DATA, else download.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped, bit for bit.")]
@@ -71,17 +78,20 @@ def _run(config: RunConfig, name: str, data_dir: Path | None, resume: bool) -> N
 
 
 # Options that several commands share: what a run is made of.
-Epochs = Annotated[int, typer.Option(min=1)]
-BatchSize = Annotated[int, typer.Option(min=1)]
-LearningRate = Annotated[float, typer.Option(min=0)]
+Epochs = Annotated[int, typer.Option(min=1, help="Times through the training data.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Items a step of the optimiser sees.")]
+LearningRate = Annotated[float, typer.Option(min=0, help="Of Adam, at its highest.")]
 Average = Annotated[float, typer.Option(help="Decay of the average of the weights that is scored; 0 for none.")]
-Method = Annotated[str, typer.Option(help="Runge-Kutta method of both solves.")]
+Method = Annotated[str, typer.Option(help="Runge-Kutta method of the solves.")]
 Tol = Annotated[float, typer.Option(help="rtol and atol of both solves.")]
 LastEpochs = Annotated[int, typer.Option(min=0, help="Epochs at the end with --last-method, -tol, -precision.")]
 Augment = Annotated[str, typer.Option(help="shift, or affine: also turned, scaled and sheared a little.")]
 Precision = Annotated[str, typer.Option(help="float32, or bfloat16: the networks under autocast.")]
 LastPrecision = Annotated[str, typer.Option(help="Precision of the --last-epochs.")]
-Threads = Annotated[int, typer.Option(min=1)]
+Threads = Annotated[int, typer.Option(min=1, help="Processor threads of PyTorch.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")]
+Channels = Annotated[int, typer.Option(min=1, help="Width of the network.")]
 
 
 @app.command()
@@ -92,7 +102,7 @@ def odenet(
     batch_size: BatchSize = 128,
     learning_rate: LearningRate = 2e-3,
     average: Average = 0.0,
-    channels: Annotated[int, typer.Option(min=1)] = 64,
+    channels: Channels = 64,
     activation: Annotated[str, typer.Option(help="Of the field: relu, softplus or silu.")] = "relu",
     regularize: Annotated[str, typer.Option(help="none, kinetic, steer or ernode: for fewer evaluations.")] = "none",
     regularize_weight: Annotated[float, typer.Option(min=0, help="Weight of the kinetic or ernode penalty.")] = 0.01,
@@ -104,9 +114,9 @@ def odenet(
     last_tol: Tol = 1e-3,
     precision: Precision = "float32",
     last_precision: LastPrecision = "float32",
-    seed: int = 0,
+    seed: Seed = 0,
     threads: Threads = 2,
-    device: str = "cpu",
+    device: Device = "cpu",
     data_dir: DataDir = None,
     resume: Resume = False,
 ) -> None:
@@ -150,7 +160,7 @@ def baseline(
     batch_size: BatchSize = 128,
     learning_rate: LearningRate = 2e-3,
     average: Average = 0.0,
-    channels: Annotated[int, typer.Option(min=1)] = 64,
+    channels: Channels = 64,
     layers: Annotated[int, typer.Option(min=1, help="Of a planar flow.")] = 8,
     augment: Augment = "shift",
     method: Method = "bosh3",
@@ -160,9 +170,9 @@ def baseline(
     last_tol: Tol = 1e-3,
     precision: Precision = "float32",
     last_precision: LastPrecision = "float32",
-    seed: int = 0,
+    seed: Seed = 0,
     threads: Threads = 2,
-    device: str = "cpu",
+    device: Device = "cpu",
     data_dir: DataDir = None,
     resume: Resume = False,
 ) -> None:
@@ -219,9 +229,9 @@ def cnf(
     last_epochs: LastEpochs = 0,
     last_method: Method = "dopri5",
     last_tol: Tol = 1e-3,
-    seed: int = 0,
+    seed: Seed = 0,
     threads: Threads = 2,
-    device: str = "cpu",
+    device: Device = "cpu",
     data_dir: DataDir = None,
     resume: Resume = False,
 ) -> None:
@@ -280,7 +290,7 @@ def calibrate(
     between: Annotated[
         bool, typer.Option("--between", help="Only NFE between the rows there are: minutes, no reference.")
     ] = False,
-    threads: Annotated[int, typer.Option(min=1)] = 2,
+    threads: Threads = 2,
     data_dir: DataDir = None,
 ) -> None:
     """Measure what each tolerance costs and how wrong it is, and write the table into the manifest.
@@ -300,10 +310,10 @@ def calibrate(
 def evaluate(
     artifact: Annotated[Path, typer.Argument(help="Artifact directory, for instance checkpoints/odenet-mnist/1.")],
     tol: Annotated[list[float] | None, typer.Option(help="rtol and atol; may be repeated.")] = None,
-    method: str = "dopri5",
+    method: Method = "dopri5",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first items of the test set.")] = None,
     write: Annotated[bool, typer.Option("--record", help="Write the scores into the manifest.")] = False,
-    threads: Annotated[int, typer.Option(min=1)] = 2,
+    threads: Threads = 2,
     data_dir: DataDir = None,
 ) -> None:
     """Score an artifact on its test set, through its exported graphs.

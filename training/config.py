@@ -1,6 +1,7 @@
 """What a training run is: one frozen dataclass, seed included."""
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -55,8 +56,20 @@ class RunConfig:
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: expected one of {', '.join(known)}; got {getattr(self, name)!r}")
+        self._check_solvers()
         if not 0 <= self.average < 1:
             raise ValueError(f"average: expected a number in [0, 1), got {self.average}")
+
+    def _check_solvers(self) -> None:
+        """Before the first epoch, not in the last. Errors: ValueError naming the option."""
+        from node_model.solvers.tableaus import ADAPTIVE  # with torch, for which --help should not wait
+
+        for name in ("method", "last_method"):
+            if getattr(self, name) not in ADAPTIVE:
+                raise ValueError(f"{name}: expected one of {', '.join(ADAPTIVE)}; got {getattr(self, name)!r}")
+        for name in ("tol", "last_tol"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name}: expected a number above 0, got {getattr(self, name)}")
 
     def solver_at(self, epoch: int) -> tuple[str, float]:
         """Method and tolerance of an epoch, counted from 0."""

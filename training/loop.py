@@ -91,7 +91,10 @@ def _step(task: Task, loss_of: nn.Module, trainee: Trainee, step: int, workers: 
         loss = loss_of(step)
         nfe_forward = task.evaluations.take()
         if not bool(loss.isfinite()):
-            raise FloatingPointError(f"the loss became {float(loss)} at step {step}; lower --learning-rate")
+            raise FloatingPointError(
+                f"the loss became {float(loss)} at step {step}; lower --learning-rate, "
+                "under another --name where something was saved"
+            )
         loss.backward()
     except SolveFailedError as error:
         raise SolveFailedError(f"step {step}: {error}. In training: lower --learning-rate or loosen --tol") from error

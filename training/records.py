@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from node_model.whole_file import write_whole
+
 ROOT = Path("docs/runs")
 SOURCE = Path(__file__).parent.parent
 
@@ -17,18 +19,9 @@ SOURCE = Path(__file__).parent.parent
 def write_record(name: str, *, command: str, seed: int, metrics: dict[str, Any], root: Path = ROOT) -> Path:
     """`root/name.json` with {command, seed, date, machine, commit, metrics}; the file."""
     root.mkdir(parents=True, exist_ok=True)
-    record = {
-        "command": command,
-        "seed": seed,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "commit": commit(),
-        "metrics": metrics,
-    }
+    record = {"command": command, "seed": seed, **origin(), "metrics": metrics}
     path = root / f"{name}.json"
-    beside = path.with_suffix(".new")
-    beside.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
-    beside.replace(path)
+    write_whole(path, f"{json.dumps(record, indent=1, allow_nan=False)}\n".encode())
     return path
 
 
@@ -36,12 +29,20 @@ def read_records(root: Path = ROOT) -> dict[str, dict[str, Any]]:
     """Every record by its name. Errors: ValueError naming a file that is no record."""
     records = {}
     for path in sorted(root.glob("*.json")):
-        record = json.loads(path.read_text())
+        try:
+            record = json.loads(path.read_text())
+        except ValueError as error:
+            raise ValueError(f"{path}: is not JSON: {error}") from error
         missing = {"command", "seed", "date", "machine", "commit", "metrics"} - set(record)
         if missing:
             raise ValueError(f"{path}: has no {', '.join(sorted(missing))}")
         records[path.stem] = record
     return records
+
+
+def origin() -> dict[str, str]:
+    """Of what is done now: {date, machine, commit}."""
+    return {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "commit": commit()}
 
 
 def machine() -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from node_model.whole_file import write_whole
 from training.records import read_records
 from training.report_classifier import euler_steps, figure_three, memory, precision, regularisers, served, table_one
 from training.report_density import protein, toys
@@ -13,9 +14,9 @@ INTRODUCTION = """# The paper, run again
 
 Chen, Rubanova, Bettencourt & Duvenaud, "Neural Ordinary Differential Equations" (NeurIPS 2018), with this repository's
 own solvers, adjoint and training loop. Every number and picture on this page is made by `odetrain report` from the
-records in [docs/runs](runs), each of which names the command, the seed, the machine and the commit that made it. One
-run each; intervals are 95 % (Wilson), of the test set's size alone. Recipe and epoch were chosen on 5,000 held-back
-training images; the test set was scored once per run.
+[records](#records) in `docs/runs`, each of which names the command and the seed of the training, and the date, the
+machine and the commit of the measurement. One run each; intervals are 95 % (Wilson), of the test set's size alone.
+Recipe and epoch were chosen on 5,000 held-back training images, the test set chose nothing.
 """
 
 SECTIONS = (table_one, memory, figure_three, euler_steps, regularisers, served, precision, toys, protein)
@@ -32,7 +33,7 @@ def write_report(records: Path, page: Path) -> None:
     pictures = page.with_suffix("")
     pictures.mkdir(parents=True, exist_ok=True)
     sections = [section(known, pictures) for section in SECTIONS]
-    page.write_text("\n".join([INTRODUCTION, *filter(None, sections), _sources(known)]))
+    write_whole(page, "\n".join([INTRODUCTION, *filter(None, sections), _sources(known)]).encode())
 
 
 def _sources(records: dict[str, Record]) -> str:

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from node_model.whole_file import write_whole
 from training.average import WeightAverage
 from training.config import RunConfig
+from training.records import origin
 
-CONFIG, STATE, LOG = "config.json", "state.pt", "log.jsonl"
+CONFIG, STATE, LOG, ORIGINS = "config.json", "state.pt", "log.jsonl", "origins.json"
 
 
 def runs_root() -> Path:
@@ -33,19 +35,28 @@ class Trainee:
 def begin(run: Path, config: RunConfig, *, resume: bool) -> None:
     """Make the directory of a run, or look whether it holds the one that is to go on.
 
+    What was begun and saved nothing, because an option was wrong for instance, is no run and gives way.
+
     Errors: ValueError when it holds a run and `resume` is not set, or holds another config.
     """
-    if (run / CONFIG).exists():
+    if (run / CONFIG).exists() and (run / STATE).exists():
         if not resume:
             raise ValueError(f"{run} already holds a run; give --resume to go on with it, or another --name")
         known = RunConfig.read(run / CONFIG)
         if known != config:
             raise ValueError(f"{run / CONFIG} differs from what was asked for: {_difference(known, config)}")
     run.mkdir(parents=True, exist_ok=True)
-    _write(run / CONFIG, config.to_json().encode())
+    write_whole(run / CONFIG, config.to_json().encode())
     step = int(_load(run)["step"]) if (run / STATE).exists() else 0
     lines = (run / LOG).read_text().splitlines(keepends=True) if step else []
-    _write(run / LOG, "".join(lines[:step]).encode())
+    write_whole(run / LOG, "".join(lines[:step]).encode())
+    before = [one for one in origins(run) if one["step"] < step]
+    write_whole(run / ORIGINS, json.dumps([*before, {"step": step, **origin()}], indent=1).encode())
+
+
+def origins(run: Path) -> list[dict[str, Any]]:
+    """When, on which machine and by which commit a run was begun and gone on with, and at which step; oldest first."""
+    return list(json.loads((run / ORIGINS).read_text())) if (run / ORIGINS).exists() else []
 
 
 def restore(run: Path, trainee: Trainee, start_from: str = "") -> int:
@@ -88,7 +99,7 @@ def save(run: Path, trainee: Trainee, step: int, scores: dict[str, float]) -> No
         },
         content,
     )
-    _write(run / STATE, content.getbuffer())
+    write_whole(run / STATE, content.getbuffer())
 
 
 def log(run: Path, entries: list[dict[str, Any]]) -> None:
@@ -115,20 +126,6 @@ def _load(run: Path) -> dict[str, Any]:
     state: dict[str, Any] = torch.load(run / STATE, weights_only=True)
     # runs of before there were averages
     return {"average": state["model"]} | state
-
-
-def _write(path: Path, content: bytes | memoryview) -> None:
-    """Beside and renamed: whole or not at all. Errors: OSError naming the file."""
-    beside = path.with_name(f".{path.name}.new")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    beside.replace(path)
 
 
 def _difference(known: RunConfig, asked: RunConfig) -> str:

@@ -27,5 +27,5 @@ def study(directory: Path, data_dir: Path | None, *, brief: bool = False) -> Pat
         found.name,
         command=command_of(found.config),
         seed=found.config.seed,
-        metrics={**metrics, "history": history},
+        metrics={**metrics, "origins": found.origins, "history": history},
     )

@@ -53,7 +53,9 @@ class Context:
         """The loaded models. Errors: ApiError 503 while starting and stopping."""
         headers = {"Retry-After": str(RETRY_SECONDS)}
         if self.draining:
-            raise ApiError(Code.NOT_READY, "the server stops; ask another", {"state": "draining"}, headers)
+            # A client that keeps its connection would come back to this server.
+            gone = headers | {"Connection": "close"}
+            raise ApiError(Code.NOT_READY, "the server stops; ask another", {"state": "draining"}, gone)
         if self.loaded is None:
             raise ApiError(Code.NOT_READY, "models are still being loaded", {"state": "starting"}, headers)
         return self.loaded

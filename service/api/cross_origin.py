@@ -11,6 +11,7 @@ SENT = (
     "X-Request-ID",
     "Content-Type",
     "Content-Encoding",
+    "Traceparent",
     "Inference-Header-Content-Length",
 )
 """Headers that a page may send."""

@@ -15,10 +15,11 @@ BODY_CODES = (Code.TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE, Code.BODY_TIMEOUT)
 def expect_requests(context: Context, paths: Iterable[str]) -> None:
     """Of every route, with what its requests can come to before their model is known, or without one."""
     metrics, guarded = context.metrics, [Code.UNAUTHORIZED] if context.settings.api_keys else []
-    everywhere = [Code.INVALID_INPUT, Code.NOT_READY, Code.METHOD_NOT_ALLOWED, Code.INTERNAL, "cancelled", *guarded]
+    everywhere = [Code.INVALID_INPUT, Code.NOT_READY, Code.METHOD_NOT_ALLOWED, Code.INTERNAL, "cancelled"]
     metrics.expect("none", ["none"], [Code.NOT_FOUND, Code.METHOD_NOT_ALLOWED, *guarded])
     for path in paths:
-        metrics.expect(path, ["none"], everywhere)
+        # Keys are looked at before a path with parameters is known for what it is: such requests have no route.
+        metrics.expect(path, ["none"], everywhere if "{" in path else [*everywhere, *guarded])
         if path in (*SOLVING, *INFER_PATHS) or "{" in path:
             metrics.expect(path, ["none"], [Code.UNKNOWN_MODEL])
         else:

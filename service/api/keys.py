@@ -13,7 +13,7 @@ from service.api.errors import ApiError, Code
 from service.api.prefix import inner_path
 
 OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/favicon.ico", "/metrics"})
-OPEN_FOLDERS = ("/docs/", "/health/", "/v2/health/")
+OPEN_FOLDERS = ("/docs/", "/playground/", "/health/", "/v2/health/")
 """What needs no key: probes and scrapers send none, and the pages tell nothing of the models or their inputs."""
 
 

@@ -69,8 +69,8 @@ EXAMPLES = {
 }
 """Of each parameter."""
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?")
-_COUNT = re.compile(r"\d{1,19}")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+_COUNT = re.compile(r"\d{1,19}", re.ASCII)
 
 
 @dataclass(frozen=True)

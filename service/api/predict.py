@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from pydantic import FailFast, Field, TypeAdapter, create_model
+from pydantic_core import from_json
 
 from node_model.manifest import ProgramSpec, TensorSpec
 from service.api.answers import Solved
@@ -89,6 +90,10 @@ class PredictBody:
         if body.count(b",") > self._most_numbers:
             raise too_many("inputs", self._most_items)
         one, many = bool(_ONE.search(body)), bool(_MANY.search(body))
+        if one == many:
+            # An argument may have such a name, and a name may be written with escapes.
+            names = _top_names(body)
+            one, many = "input" in names, "inputs" in names
         if one and many:
             raise invalid("input", "expected either input or inputs, got both")
         field = "inputs" if many else "input"
@@ -133,6 +138,15 @@ class PredictBody:
             message = f"t: {items} items at {len(times)} times are more than {self._most_items} answers in a request"
             raise ApiError(Code.TOO_LARGE, message, {"field": "t", "limit": self._most_items})
         return np.array(times)
+
+
+def _top_names(body: bytes) -> set[str]:
+    """Fields of a body; none of what is no JSON object, which is told by whoever reads it."""
+    try:
+        parsed = from_json(body)
+    except ValueError:
+        return set()
+    return set(parsed) if isinstance(parsed, dict) else set()
 
 
 # Compiling a validator takes a millisecond, so each is made once.

@@ -1,5 +1,6 @@
 """A prefix that a proxy serves this server under, whether it takes the prefix away or not."""
 
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
@@ -18,7 +19,9 @@ class UnderPrefix:
             if path != self._prefix and not path.startswith(f"{self._prefix}/"):
                 scope["path"], scope["raw_path"] = self._prefix + path, self._prefix.encode() + raw
             elif path == self._prefix:
-                scope["path"], scope["raw_path"] = f"{path}/", raw + b"/"
+                # Addresses in the page are relative: without the slash they would lead past the prefix.
+                await RedirectResponse(f"{path}/")(scope, receive, send)
+                return
         await self._app(scope, receive, send)
 
 

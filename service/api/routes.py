@@ -62,7 +62,8 @@ class HandlerRoute(APIRoute):
 
 router = APIRouter(route_class=HandlerRoute)
 
-MOST_PLANS = 1000
+MOST_PLANS, LONGEST_PLANNED = 1000, 500
+"""Queries that are remembered, and characters of one."""
 
 SOLVE_CODES = (
     Code.INVALID_INPUT,
@@ -105,7 +106,8 @@ def _job(request: Request, route: str, known: Mapping[str, str], program: str | 
         plan = _plan(request, context, models, known, route, program or PROGRAMS[route])
         if len(context.plans) >= MOST_PLANS:
             context.plans.clear()
-        context.plans[query] = plan
+        if len(query[1]) <= LONGEST_PLANNED:
+            context.plans[query] = plan
     record_of(request).model = plan.model.name
     return Job(context, request, plan)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult
 
 from service.load.arrivals import Arrival
-from service.load.connection import Connection, Reply
+from service.load.connection import Connection, Reply, head_lines
 
 _TIMING = re.compile(r"(\w+);dur=([\d.]+)")
 
@@ -34,11 +34,19 @@ class Outcome:
 class LoadClient:
     """Sends arrivals to a URL's route; idle connections are used again."""
 
-    def __init__(self, url: SplitResult, path: Callable[[Arrival], str], bodies: Sequence[bytes]) -> None:
+    def __init__(
+        self,
+        url: SplitResult,
+        path: Callable[[Arrival], str],
+        bodies: Sequence[bytes],
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self._host, self._port = url.hostname or "127.0.0.1", url.port or 80
         self._prefix = url.path.rstrip("/")
         self._path = path
         self._bodies = bodies
+        named = {"Host": f"{self._host}:{self._port}", "Content-Type": "application/json"}
+        self._headers = head_lines(named | dict(headers or {}))
         self._idle: list[Connection] = []
 
     async def run(self, arrivals: Sequence[Arrival], progress: Callable[[int], None]) -> list[Outcome]:
@@ -79,8 +87,7 @@ class LoadClient:
     async def _ask(self, arrival: Arrival) -> Reply:
         body = self._bodies[arrival.body]
         head = (
-            f"POST {self._prefix}{self._path(arrival)} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"POST {self._prefix}{self._path(arrival)} HTTP/1.1\r\n{self._headers}Content-Length: {len(body)}\r\n\r\n"
         )
         while self._idle:
             connection = self._idle.pop()

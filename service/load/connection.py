@@ -1,6 +1,7 @@
 """One HTTP/1.1 connection, as light as can be: the client must not take the cores from what it measures."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import httptools
@@ -13,6 +14,11 @@ class Reply:
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
+
+
+def head_lines(headers: Mapping[str, str]) -> str:
+    """Headers as they are sent."""
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items())
 
 
 class Connection(asyncio.Protocol):

@@ -120,6 +120,10 @@ def test_those_keys_and_no_others_open(keys, sent):
         ("ROOT_PATH", "/ode?x", "ROOT_PATH"),
         ("TLS_CERT", "cert.pem", "both or none"),
         ("TLS_KEY", "key.pem", "both or none"),
+        ("MAX_BODY_MB", "inf", "finite"),
+        ("MAX_BODY_MB", "1e-9", "0.001"),
+        ("MAX_SECONDS", "inf", "finite"),
+        ("DRAIN_SECONDS", "nan", "finite"),
     ],
 )
 def test_wrong_settings_are_named_and_keys_are_not_quoted(monkeypatch, name, value, words):
@@ -200,10 +204,11 @@ def test_behind_a_prefix_requests_are_answered_with_it_and_without(settings, pre
             assert client.get(f"{sent}/openapi.json").json()["servers"] == [{"url": prefix}]
             assert "swagger-ui" in client.get(f"{sent}/docs").text
             assert client.get(f"{sent}/docs/docs.js").status_code == 200
-            assert client.get(f"{sent}/", follow_redirects=False).headers["Location"] == f"{prefix}/docs"
+            assert "playground/main.js" in client.get(f"{sent}/", headers={"X-API-Key": ""}).text
+            assert client.get(f"{sent}/playground/main.js", headers={"X-API-Key": ""}).status_code == 200
             assert client.get(f"{sent}/nowhere").status_code == 404
             assert client.get(f"{sent}/classify").status_code == 405
-        assert client.get(prefix, follow_redirects=False).headers["Location"] == f"{prefix}/docs"
+        assert client.get(prefix, follow_redirects=False).headers["Location"] == f"{prefix}/"
         assert client.get(f"{prefix}x/models").status_code == 404
         # Metrics go by the routes' own names.
         assert f'route="{prefix}' not in client.get("/metrics").text
@@ -270,6 +275,12 @@ def test_https_is_spoken_with_a_certificate_and_nothing_older_than_tls_1_2(certi
             httpx.get(f"{url}/health/live")
         with pytest.raises(httpx.TransportError):
             httpx.get(f"{url.replace('https', 'http')}/health/live")
+        for words, code, said in (((), 3, "--cacert"), (("--cacert", str(cert)), 0, "")):
+            asked = subprocess.run(
+                [ODESERVE, "sample", "--url", url, "--model", CLOUD, *words], capture_output=True, text=True, timeout=60
+            )
+            assert asked.returncode == code, asked.stderr
+            assert said in asked.stderr
         old = ssl.create_default_context(cafile=cert)
         old.set_ciphers("ALL:@SECLEVEL=0")
         with pytest.warns(DeprecationWarning, match="TLSv1_1"):

@@ -1,6 +1,5 @@
 """The page at /docs in a real browser: it shows the API and asks nobody but this server."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -12,20 +11,12 @@ import httpx
 import pytest
 from apps import serving
 from artifacts import CLOUD
+from browser import chromium
 
-from service.api.docs_page import FOLDER, TYPES
+from service.api.docs_page import FOLDER, NAMES
+from service.api.page_files import media_type_of
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")
@@ -36,16 +27,8 @@ def page_server(models_dir):
 
 @pytest.fixture(scope="module")
 def browser():
-    if not CHROMIUM.exists():
-        if os.environ.get("CI"):
-            raise AssertionError("chromium is missing")
-        pytest.skip("chromium is missing")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 def opened(browser, url):
@@ -92,8 +75,7 @@ def test_a_request_can_be_tried_with_a_key(browser, page_server):
 
 def test_the_page_works_under_a_prefix(browser, models_dir):
     with serving(MODELS_DIR=models_dir, DEFAULT_MODELS=CLOUD, LANES=4, ROOT_PATH="/ode") as server:
-        page, asked, complaints = opened(browser, f"{server.url}/ode/")
-        assert page.url.startswith(f"{server.url}/ode/docs")
+        page, asked, complaints = opened(browser, f"{server.url}/ode/docs")
         assert complaints == []
         assert all(url.startswith((f"{server.url}/ode", "data:")) for url in asked)
         page.click("#operations-models-list_models .opblock-summary-control")
@@ -108,7 +90,7 @@ def test_what_the_page_weighs(client):
     total = 0
     for name in ("swagger-ui-bundle.js", "swagger-ui.css", "docs.js", "favicon.svg"):
         with client.stream("GET", f"/docs/{name}", headers={"Accept-Encoding": "gzip"}) as answer:
-            assert answer.headers["Content-Type"].startswith(TYPES[name])
+            assert answer.headers["Content-Type"].startswith(media_type_of(name))
             assert answer.headers["Content-Encoding"] == "gzip"
             total += sum(len(part) for part in answer.iter_raw())
     assert total < 600_000
@@ -117,7 +99,7 @@ def test_what_the_page_weighs(client):
 
 
 def test_files_of_the_page_are_there_with_their_licence_and_no_others(client):
-    for name in TYPES:
+    for name in NAMES:
         assert client.get(f"/docs/{name}").content == (FOLDER / name).read_bytes()
     for name in ("docs.html", "README.md", "..%2Fkeys.py", "nothing"):
         answer = client.get(f"/docs/{name}")
@@ -148,7 +130,7 @@ def test_a_wheel_has_the_page(tmp_path):
     )
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    for name in (*TYPES, "docs.html"):
+    for name in (*NAMES, "docs.html"):
         assert f"service/api/swagger_ui/{name}" in names
 
 

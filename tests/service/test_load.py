@@ -1,7 +1,9 @@
 """The load client: it sends when it said it would, and counts what came back."""
 
 import asyncio
+import io
 import json
+import re
 import subprocess
 from urllib.parse import urlsplit
 
@@ -9,10 +11,12 @@ import numpy as np
 import pytest
 from apps import ODESERVE, serving
 from artifacts import CLOUD
+from rich.console import Console
 
 from service.load.arrivals import Arrival, poisson_arrivals
 from service.load.bench import BenchError, run_bench
 from service.load.client import LoadClient
+from service.load.tables import bench_table
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +105,19 @@ def test_from_the_shell(target, tmp_path):
     )
     assert "1e-2" in done.stdout
     assert json.loads((tmp_path / "out.json").read_text())["route"] == "/density"
+
+
+def test_figures_are_whole_in_eighty_columns():
+    outcome = {"sent": 12345, "ok": 12345, "refused": 7, "too_late": 0, "failed": 0, "loosened": 12}
+    outcome |= {"nfe_mean": 123.456, "p50_ms": 1234.5, "p90_ms": 2345.6, "p99_ms": 3456.78, "max_ms": 45678.9}
+    figures = {"model": "m", "route": "/classify", "rate": 50, "seconds": 10, "answered_per_second": 49.1}
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(bench_table(figures | {"by_tol": {"1e-1": outcome}, "all": outcome}))
+    said = console.export_text()
+    assert "…" not in said
+    assert re.search(r"1e-1 +12345 +12345 +7 +12 +123 +1234 +2346 +3457 +45679", said)
+    assert "too late" not in said
+    assert re.search(r"refused +loosened +nfe +p50 +p90 +p99 +max", said)
 
 
 def test_nobody_there_or_no_such_model_is_said_in_a_line(target):

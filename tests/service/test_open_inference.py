@@ -163,6 +163,15 @@ def test_parameters_reach_the_solver_and_the_answer_says_what_was_done(asked):
     assert loose["status"] == "ok"
 
 
+def test_parameters_that_mean_nothing_here_may_be_anything(client):
+    points = {"name": "point", "shape": [1, 3], "datatype": "FP32", "data": [0, 1, 0]}
+    ignored = {"headers": {"a": [1]}, "priority": None, "sequence_id": "7", "sequence_start": True}
+    answer = client.post(f"/v2/models/{CLOUD}/infer", json={"inputs": [points], "parameters": ignored | {"tol": 1e-2}})
+    assert answer.status_code == 200, answer.text
+    refused = client.post(f"/v2/models/{CLOUD}/infer", json={"inputs": [points], "parameters": {"tol": {}}})
+    assert "parameters.tol: expected a number, a string or a boolean" in refused.json()["error"]
+
+
 def test_a_timeout_in_microseconds_is_a_deadline_that_may_be_loosened(asked):
     with pytest.raises(InferenceServerException, match=r"of the deadline's 0\.05 ms are left") as refused:
         asked.infer(DIGIT, [tensor("image", IMAGES)], parameters={"tol": 1e-6}, timeout=50)
@@ -307,7 +316,7 @@ def test_lengths_that_do_not_fit_are_named(url):
     assert "not with binary_data_size" in refused(
         {"inputs": [image | {"parameters": {"binary_data_size": 4}, "data": []}]}, bytes(4)
     )
-    for length in ("99999", "-1", "x", "9" * 5000):
+    for length in ("99999", "-1", "x", "9" * 5000, "0" * 5000, "0" * 20 + "99999"):
         assert "Inference-Header-Content-Length" in refused(whole, bytes(3136), length)
     nan = np.full((1, 28, 28), np.nan, np.float32).tobytes()
     assert "image[0][0][0]: expected a number from 0 to 1, got nan" in refused(whole, nan)

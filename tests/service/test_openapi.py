@@ -129,6 +129,17 @@ class Broken(QueueFull):
         raise RuntimeError("a fault")
 
 
+def ask_a_server_in_need(context, ask):
+    """Once with a full queue, once with a fault, once while it stops."""
+    runner = context.runner
+    for broken in (QueueFull(), Broken()):
+        context.runner = broken
+        ask()
+    context.runner, context.draining = runner, True
+    ask()
+    context.draining = False
+
+
 @pytest.mark.parametrize("route", sorted(SOLVING))
 def test_each_error_of_a_solving_route_is_described_and_each_described_one_comes(settings, server, route):
     """Every way to go wrong, one after another; the codes that came are those that are described."""
@@ -157,14 +168,7 @@ def test_each_error_of_a_solving_route_is_described_and_each_described_one_comes
         ask("&deadline_ms=0.001")
         client.post(f"{route}?model=nobody", json=body, headers={"X-API-Key": "k"})
         seen.add(client.post(f"{route}?model=nobody", json=body, headers={"X-API-Key": "k"}).json()["error"]["code"])
-        runner = context.runner
-        for broken in (QueueFull(), Broken()):
-            context.runner = broken
-            ask()
-        context.runner = runner
-        context.draining = True
-        ask()
-        context.draining = False
+        ask_a_server_in_need(context, ask)
     seen.add(slowly(server, route))
     assert seen == described_codes(document, route, "post")
 
@@ -206,14 +210,7 @@ def test_each_status_of_the_open_inference_protocol_is_described_and_each_descri
         ask(parameters={"deadline_ms": 0.001})
         ask(model="nobody")
         ask(headers={"X-API-Key": "k", "Content-Encoding": "br"})
-        runner = context.runner
-        for broken in (QueueFull(), Broken()):
-            context.runner = broken
-            ask()
-        context.runner = runner
-        context.draining = True
-        ask()
-        context.draining = False
+        ask_a_server_in_need(context, ask)
     seen.add(slowly_status(server, address.replace("{model}", CLOUD)))
     assert seen == set(document["paths"][path]["post"]["responses"])
 

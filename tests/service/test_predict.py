@@ -142,6 +142,24 @@ def test_arguments_may_have_the_names_of_other_bodies(client):
     assert answer.json()["error"]["message"].startswith("args.")
 
 
+@pytest.mark.parametrize(
+    ("body", "wrong"),
+    [
+        ({"input": [1, 0], "args": {"inputs": 1, "damping": 0.1}}, "args.inputs: unknown field"),
+        ({"inputs": [[1, 0]], "args": {"input": [1], "damping": [0.1]}}, "args.input: unknown field"),
+        ({"input": [1, 0], "inputs": [[1, 0]], "args": {"damping": 0.1}}, "expected either input or inputs, got both"),
+    ],
+)
+def test_arguments_may_have_the_names_of_inputs(client, body, wrong):
+    answer = client.post(PATH, json=body)
+    assert (answer.status_code, wrong in answer.json()["error"]["message"]) == (422, True), answer.text
+
+
+def test_a_name_may_be_written_with_escapes(client):
+    body = rb'{"\u0069nputs": [[1, 0]], "args": {"damping": [0.1]}}'
+    assert client.post(PATH, content=body).status_code == 200
+
+
 def npy(array):
     file = io.BytesIO()
     np.save(file, array)

@@ -7,7 +7,6 @@ import shlex
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from training.data import load_images
 
 ROOT = Path(__file__).parents[2]
 CURL = [line.strip() for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("    curl ")]
-INPUTS = [line.strip() for line in (ROOT / "docs" / "inputs.md").read_text().splitlines() if "curl " in line]
 
 
 @pytest.fixture(scope="module")
@@ -75,17 +73,6 @@ def test_the_curl_lines_of_the_readme_answer_as_it_says(shipped):
     (way,) = trajectory["items"]
     assert way["steps"][-1]["t"] == 0
     assert way["log_density"] == pytest.approx(density["predictions"][0]["log_density"], abs=0.1)
-
-
-def test_the_curl_lines_about_inputs_get_the_labels_of_their_files(shipped):
-    if shutil.which("curl") is None:
-        pytest.skip("curl is missing")
-    python = f"{shlex.quote(sys.executable)} -c"
-    for line in INPUTS:
-        command = line.replace("http://127.0.0.1:8000", shipped).replace("python -c", python)
-        done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
-        found = [prediction["label"] for prediction in json.loads(done.stdout)["predictions"]]
-        assert found == re.findall(r"examples/(?:pictures|digits)/(\d)", line), line
 
 
 @pytest.mark.parametrize("digit", range(10))

@@ -60,7 +60,7 @@ def test_a_sample_depends_on_seed_and_item_alone(client):
     assert samples(2, drawn["seed"]) == drawn["samples"]
 
 
-@pytest.mark.parametrize("tol", ["0", "-1", "1e-12", "abc", "nan", "inf", "1"])
+@pytest.mark.parametrize("tol", ["0", "-1", "1e-12", "abc", "nan", "inf", "1", "\u0661e-2"])
 def test_a_tolerance_out_of_limits_is_refused_with_the_limits(client, tol):
     answer = client.post(f"/classify?tol={tol}", json={"image": IMAGE})
     assert answer.status_code == 422

@@ -51,6 +51,9 @@ def test_a_run_killed_at_any_moment_resumes_bit_for_bit(tmp_path):
     assert losses(whole) == losses(broken)
     expected, found = (torch.load(r / "moons" / "state.pt", weights_only=True)["model"] for r in (whole, broken))
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+    origins = json.loads((broken / "moons" / "origins.json").read_text())
+    assert [origin["step"] for origin in origins] == [0, saved]
+    assert all(origin.keys() == {"step", "date", "machine", "commit"} for origin in origins)
 
 
 def test_a_run_is_not_overwritten_and_another_config_is_named(tmp_path):

@@ -120,3 +120,25 @@ def test_a_corrupt_or_partial_download_is_refused_and_not_kept(tmp_path, monkeyp
             data.load_images("mnist")
         server.shutdown()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_run_that_failed_before_it_saved_anything_does_not_stand_in_the_way(tmp_path):
+    said_in_a_line(odetrain(tmp_path, f"{SMALL} --learning-rate 1e30"), "the loss became", "--learning-rate")
+    assert (tmp_path / "runs" / "small" / "config.json").exists()
+    assert odetrain(tmp_path, SMALL).returncode == 0
+    said_in_a_line(odetrain(tmp_path, SMALL), "already holds a run")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--method nope", ("method", "bosh3", "nope")),
+        ("--method rk4", ("method", "rk4")),
+        ("--last-epochs 1 --last-method nope", ("last_method", "nope")),
+        ("--tol 0", ("tol", "above 0")),
+        ("--last-tol nan", ("last_tol", "above 0")),
+    ],
+)
+def test_solvers_that_there_are_not_are_told_before_the_first_epoch(tmp_path, options, words):
+    said_in_a_line(odetrain(tmp_path, f"odenet --data digits --epochs 2 {options}"), *words)
+    assert not (tmp_path / "runs").exists()

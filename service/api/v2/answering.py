@@ -15,7 +15,7 @@ from service.api.predict import PredictRequest, asked_prediction
 from service.api.responses import json_bytes
 from service.api.solving import Job, cost_headers, timing
 from service.api.tightening import tighten
-from service.api.v2.asking import BINARY_SIZE, HEADER_LENGTH, Ask
+from service.api.v2.asking import BINARY_SIZE, HEADER_LENGTH, IGNORED, Ask
 from service.api.v2.columns import Columns, columns, tightened_columns
 from service.api.v2.offers import Offer
 from service.api.v2.schemas import Value
@@ -23,8 +23,6 @@ from service.api.v2.signature import Signature
 from service.api.v2.tensors import wire_bytes, wire_list
 from service.api.wishes import read_wishes
 
-IGNORED = ("priority", "headers", "sequence_id", "sequence_start", "sequence_end")
-"""Parameters that the protocol's clients may send and that mean nothing here."""
 TIMEOUT = "timeout"
 DEADLINE = "deadline_ms"
 KNOWN = tuple(name for name in SOLVER if name != "model")

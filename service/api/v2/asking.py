@@ -17,6 +17,10 @@ from service.engine.stepper import Array
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 BINARY_SIZE, BINARY, ALL_BINARY = "binary_data_size", "binary_data", "binary_data_output"
+MOST_DIGITS = 20
+"""Of a length in a header."""
+IGNORED = ("priority", "headers", "sequence_id", "sequence_start", "sequence_end")
+"""Parameters that the protocol's clients may send and that mean nothing here, whatever they are."""
 MOST_QUOTES = 2000
 """Requests hold numbers; so many names are far more than any needs."""
 SPARE_LISTS = 100
@@ -70,7 +74,7 @@ def read_ask(body: bytes, header_length: str | None, signature: Signature, most_
 def check_values(parameters: Mapping[str, Any]) -> None:
     """Errors: ApiError 422 for a parameter that is no plain value."""
     for name, value in parameters.items():
-        if not isinstance(value, bool | int | float | str):
+        if name not in IGNORED and not isinstance(value, bool | int | float | str):
             got = KINDS.get(type(value), "something else")
             raise invalid(f"parameters.{name[:80]}", f"expected a number, a string or a boolean, got {got}")
 
@@ -78,10 +82,11 @@ def check_values(parameters: Mapping[str, Any]) -> None:
 def _split(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:
     if header_length is None:
         return body, b""
-    if not (header_length.isascii() and header_length.isdecimal()) or int(header_length[:20]) > len(body):
+    number = header_length.isascii() and header_length.isdecimal() and len(header_length) <= MOST_DIGITS
+    length = int(header_length) if number else len(body) + 1
+    if length > len(body):
         got = f"{header_length[:80]!r}"
         raise invalid(HEADER_LENGTH, f"expected the length of the JSON, within a body of {len(body)} bytes; got {got}")
-    length = int(header_length)
     return body[:length], body[length:]
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from service.api.errors import Code, documented
-from service.api.v2.asking import HEADER_LENGTH
+from service.api.v2.asking import HEADER_LENGTH, IGNORED
 from service.api.v2.schemas import PlainError
 
 MODEL: dict[str, Any] = {
@@ -42,6 +42,7 @@ def closed(**properties: dict[str, Any]) -> dict[str, Any]:
 
 _VALUES: dict[str, Any] = {
     "type": "object",
+    "properties": {name: {} for name in IGNORED},
     "additionalProperties": {"anyOf": [{"type": kind} for kind in ("boolean", "integer", "number", "string")]},
 }
 _INPUT: dict[str, Any] = {
