@@ -5,14 +5,12 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 
+from node_model.calibrated import at_most, first_dt, measured_rows, usual_max_nfe
 from node_model.manifest import NFE_BETWEEN, CalibrationRow, ProgramSpec
 
-LEAST_MAX_NFE = 200
-MAX_NFE_FACTOR = 10
 AUTO_ERROR_FACTOR = 1.25
 """A method is good enough for `auto` while its error is at most this many times that of the reference method."""
 REFERENCE_METHOD = "dopri5"
-UNCALIBRATED_STEPS = 10
 
 
 class CostTable:
@@ -24,14 +22,11 @@ class CostTable:
 
     def __init__(self, spec: ProgramSpec) -> None:
         self._spec = spec
-        self._length = abs(spec.interval[1] - spec.interval[0])
         # The same few tolerances come again and again, and each would be looked up several times a request.
-        for name in ("steps", "nfe_mean", "nfe_p99", "error_p99", "margin_error_p99", "cheapest_method", "ladder"):
+        for name in ("first_dt", "nfe_mean", "nfe_p99", "error_p99", "margin_error_p99", "cheapest_method", "ladder"):
             setattr(self, name, lru_cache(maxsize=4096)(getattr(self, name)))
-        cells = spec.calibration.rows if spec.calibration else ()
         self._rows: dict[str, Sequence[CalibrationRow]] = {
-            method: sorted((r for r in cells if r.method == method and r.skipped is None), key=lambda r: r.tol)
-            for method in spec.methods
+            method: measured_rows(spec, method) for method in spec.methods
         }
 
     @property
@@ -44,19 +39,13 @@ class CostTable:
         measured = {row.tol for rows in self._rows.values() for row in rows if tightest <= row.tol <= loosest}
         return tuple(sorted(measured, reverse=True))
 
-    def steps(self, method: str, tol: float) -> int:
-        """Steps the interval is cut into at first: between rows the tighter one's, which nearly all accept."""
-        cuts = [row for row in self._rows[method] if row.first_dt]
-        row = _at_most(cuts, tol) or (cuts[0] if cuts else None)
-        return round(self._length / row.first_dt) if row and row.first_dt else UNCALIBRATED_STEPS
-
     def first_dt(self, method: str, tol: float) -> float:
         """Magnitude of the first attempt. Units: the field's time."""
-        return self._length / self.steps(method, tol)
+        return first_dt(self._spec, self._rows[method], tol)
 
     def nfe_mean(self, method: str, tol: float) -> float | None:
         """Expected NFE of an item; None tighter than anything measured."""
-        looser, tighter = self._looser_row(method, tol), _at_most(self._rows[method], tol)
+        looser, tighter = self._looser_row(method, tol), at_most(self._rows[method], tol)
         if tighter is None or looser is None or looser is tighter:
             return tighter.nfe_mean if tighter else None
         measured = (
@@ -67,13 +56,12 @@ class CostTable:
 
     def nfe_p99(self, method: str, tol: float) -> float | None:
         """NFE that 99 % of items stay within, between rows that of the tighter; None tighter than anything measured."""
-        row = _at_most(self._rows[method], tol)
+        row = at_most(self._rows[method], tol)
         return row.nfe_p99 if row else None
 
     def max_nfe(self, method: str, tol: float, cap: int) -> int:
         """Budget of a request that names none."""
-        expected = self.nfe_p99(method, tol)
-        return cap if expected is None else min(max(math.ceil(MAX_NFE_FACTOR * expected), LEAST_MAX_NFE), cap)
+        return usual_max_nfe(self._rows[method], tol, cap)
 
     def error_p99(self, method: str, tol: float) -> float | None:
         """Error of the answer that 99 % of items stay within, in `unit`; None where nothing was measured."""
@@ -102,11 +90,6 @@ class CostTable:
 
     def _looser_row(self, method: str, tol: float) -> CalibrationRow | None:
         return next((row for row in self._rows[method] if row.tol >= tol), None)
-
-
-def _at_most(rows: Sequence[CalibrationRow], tol: float) -> CalibrationRow | None:
-    """The loosest of some rows, tightest first, that is no looser than a tolerance."""
-    return next((row for row in reversed(rows) if row.tol <= tol), None)
 
 
 def _interpolated(points: Sequence[tuple[float, float | None]], at: float) -> float | None:
