@@ -39,6 +39,8 @@ NFE_START = 1
 CARRIED = ("y", "f", "t", "dt", "accepted", "nonfinite", "nfe")
 """What a step takes as `<name>_in` and gives back as `<name>`."""
 LIMITS = ("t_end", "rtol", "atol", "max_nfe")
+START_INPUTS = ("y", "t", "t_end", "max_nfe")
+START_OUTPUTS = ("f", "nfe", "status")
 STEP_OUTPUTS = (*CARRIED, "status", "ratio", "err_norm")
 
 
@@ -138,8 +140,8 @@ def export_program(program: Program, directory: Path, methods: Sequence[str] = D
     _export(
         StartGraph(program),
         [y, t, t_end, max_nfe, *args],
-        ["y", "t", "t_end", "max_nfe", *names],
-        ["f", "nfe", "status"],
+        [*START_INPUTS, *names],
+        list(START_OUTPUTS),
         directory / paths["start"],
     )
     for method, path in steps.items():

@@ -16,7 +16,8 @@ from training.config import BASELINES, RunConfig
 EPILOG = """Examples:
   odetrain odenet --data digits --epochs 6 --channels 16 --batch-size 32 --learning-rate 0.01
   odetrain export runs/odenet-digits
-  odetrain calibrate checkpoints/odenet-digits/1 --items 300"""
+  odetrain calibrate checkpoints/odenet-digits/1 --items 300
+  odetrain export --single-file checkpoints/odenet-digits/1"""
 
 app = typer.Typer(
     no_args_is_help=True, epilog=EPILOG, help="Train neural ODEs and make artifacts that odeserve serves."
@@ -37,6 +38,13 @@ def _one_line_errors() -> Iterator[None]:
         yield
     except (ValueError, OSError, FloatingPointError, SolveFailedError) as error:
         raise SystemExit(f"odetrain: {error}") from error
+
+
+def _refuse(what: str, **options: object) -> None:
+    """Errors: one line for an option that was given and has no meaning there."""
+    for name, value in options.items():
+        if value is not None:
+            raise SystemExit(f"odetrain: --{name.replace('_', '-')}: not with {what}")
 
 
 def _widths(text: str) -> tuple[int, ...]:
@@ -266,20 +274,47 @@ def cnf(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="Run directory, for instance runs/odenet-mnist.")],
+    run: Annotated[
+        Path,
+        typer.Argument(help="Run, for instance runs/odenet-mnist; with --single-file an artifact, checkpoints/..."),
+    ],
     name: Annotated[str | None, typer.Option(help="Model name; default the run's.")] = None,
-    version: Annotated[str, typer.Option("--version", help="A whole number.")] = "1",
-    out: Annotated[Path, typer.Option(help="Folder of artifacts.")] = Path("checkpoints"),
+    version: Annotated[str | None, typer.Option("--version", help="A whole number; default 1.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of artifacts, default checkpoints; with --single-file the file."),
+    ] = None,
     data_dir: DataDir = None,
+    single_file: Annotated[
+        bool, typer.Option("--single-file", help="One ONNX file of an artifact: the whole solve, tol as an input.")
+    ] = False,
+    program: Annotated[
+        str | None, typer.Option(help="Of a single file: classify, log_density, sample ...; default the task's.")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="Of a single file; default dopri5.")] = None,
+    stops: Annotated[bool, typer.Option("--stops", help="A single file that answers at times, an input t.")] = False,
 ) -> None:
     """Write the artifact of a run: weights, graphs, manifest. Then `odetrain calibrate` it.
 
+    With --single-file an artifact becomes one ONNX file, for any ONNX Runtime, in the browser too, with no service.
+
     Example: odetrain export runs/odenet-mnist
+
+    Example: odetrain export --single-file checkpoints/odenet-mnist/1 --out odenet-mnist.onnx
     """
+    if single_file:
+        _refuse("--single-file", name=name, version=version, data_dir=data_dir)
+        from training.single_file_export import FileOrder, export_single_file
+
+        with _one_line_errors():
+            file = export_single_file(FileOrder(run, out, program, method, stops))
+        typer.echo(f"{file}: written, {file.stat().st_size / 1e6:.1f} MB")
+        return
+    _refuse("a run", program=program, method=method, stops=stops or None)
     from training.artifact import export_run
 
     with _one_line_errors():
-        directory = export_run(run, name or run.name, version, out, data_dir)
+        directory = export_run(run, name or run.name, version or "1", out or Path("checkpoints"), data_dir)
     typer.echo(f"{directory}: written\nnext: odetrain calibrate {directory}")
 
 

@@ -1,0 +1,123 @@
+"""From an artifact to a single file: its graphs checked, composed, and compared with what they give by themselves."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from google.protobuf.message import DecodeError
+
+from node_model.calibrated import first_dt, measured_rows
+from node_model.errors import ArtifactError
+from node_model.manifest import MANIFEST, Manifest, ProgramSpec, TensorSpec, read_manifest, sha256_of, verified_bytes
+from node_model.status import Status
+from node_model.whole_file import write_whole
+from training.graphs import Array, GraphProgram
+from training.single_file import Parts, composed
+
+REFERENCE_METHOD = "dopri5"
+"""Taken where none is named: by it the others are judged, and its error falls with tol all the way."""
+MAIN = {"classify": "classify", "density": "log_density", "predict": "predict"}
+"""The program of a task, taken where none is named."""
+MOST_BYTES = 2**31 - 2**20
+"""What fits into a file of ONNX."""
+COMPARED = 5
+"""Lanes of the comparison."""
+
+
+@dataclass(frozen=True)
+class FileOrder:
+    """What is to be in the file, as it was ordered; None leaves the choice to the artifact."""
+
+    artifact: Path
+    out: Path | None = None
+    program: str | None = None
+    method: str | None = None
+    stops: bool = False
+
+
+def export_single_file(order: FileOrder) -> Path:
+    """Write the file; where it is.
+
+    Errors: ArtifactError naming a file of the artifact that is missing or altered; ValueError for a program or method
+        that it does not have, and for what cannot be one file; FileExistsError; OSError naming the file.
+    """
+    manifest = read_manifest(order.artifact)
+    program = _chosen("program", order.program or MAIN[manifest.task], manifest.programs)
+    spec = manifest.programs[program]
+    usual = REFERENCE_METHOD if REFERENCE_METHOD in spec.methods else next(iter(spec.methods))
+    method = _chosen("method", order.method or usual, spec.methods)
+    out = order.out or Path(f"{manifest.name}-{manifest.version}-{program}-{method}.onnx")
+    if out.exists():
+        raise FileExistsError(f"{out} exists; choose another file with --out or remove it")
+    graphs = _graphs(order.artifact, manifest, spec, method)
+    digest = sha256_of(order.artifact / MANIFEST)
+    content = composed(Parts(manifest, digest, program, method, graphs, order.stops)).SerializeToString()
+    _compare(content, order, manifest, program, method)
+    write_whole(out, content)
+    return out
+
+
+def _chosen(what: str, name: str, known: Any) -> str:
+    if name not in known:
+        raise ValueError(f"{what}: expected one of {', '.join(known)}; got {name!r}")
+    return name
+
+
+def _graphs(artifact: Path, manifest: Manifest, spec: ProgramSpec, method: str) -> dict[str, onnx.ModelProto]:
+    """The four graphs, from the very bytes whose hash was checked."""
+    files = {
+        "encode": spec.graphs.encode,
+        "start": spec.graphs.start,
+        "step": spec.graphs.step[method],
+        "decode": spec.graphs.decode,
+    }
+    contents = {kind: verified_bytes(artifact, manifest, file) for kind, file in files.items()}
+    if sum(map(len, contents.values())) > MOST_BYTES:
+        raise ValueError(f"{artifact}: its graphs together are larger than a file of ONNX may be, 2 GiB")
+    graphs = {}
+    for kind, content in contents.items():
+        try:
+            graphs[kind] = onnx.load_from_string(content)
+        except DecodeError as error:
+            raise ArtifactError(f"{artifact / files[kind]}: is no graph of ONNX") from error
+    return graphs
+
+
+def _compare(content: bytes, order: FileOrder, manifest: Manifest, program: str, method: str) -> None:
+    """See that the file gives what the artifact's graphs give, bit for bit, loosely and as by default.
+
+    Errors: ValueError saying what differs.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        graphs = GraphProgram(order.artifact, manifest, program, threads=1)
+        session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime has an exception class of its own for each status, without a base
+        raise ValueError(f"ONNX Runtime cannot load it: {str(error).splitlines()[0]}") from error
+    spec, rng = graphs.spec, np.random.default_rng(0)
+    inputs, *args = ({one.name: _example(one, rng)} for one in (spec.input, *spec.args))
+    constants = {name: array for arg in args for name, array in arg.items()}
+    for tol in (spec.tol.loosest, spec.tol.default):
+        feed: dict[str, Array] = {**inputs, **constants, "tol": np.array([tol]), "max_nfe": np.array([1000])}
+        if order.stops:
+            feed["t"] = np.array([spec.interval[1]])
+        *answers, nfe, _, _, _, status = session.run(None, feed)
+        dt = first_dt(spec, measured_rows(spec, method), tol)
+        y0 = graphs.encode(inputs[spec.input.name])
+        alone = graphs.solve(y0, constants, method=method, tol=tol, dt=dt, max_nfe=1000)
+        ok = status == Status.OK
+        same = [np.array_equal(nfe, alone.nfe), np.array_equal(ok, alone.status == Status.OK)]
+        for answer, expected in zip(answers, graphs.decode(alone.y), strict=True):
+            same.append(np.array_equal(answer[ok, 0] if order.stops else answer[ok], expected[ok]))
+        if not all(same):
+            raise ValueError(f"the file would not answer as the graphs of the artifact do, at tol {tol:g}")
+
+
+def _example(spec: TensorSpec, rng: np.random.Generator) -> Array:
+    least, most = spec.range or (-1.0, 1.0)
+    return rng.uniform(least, most, (COMPARED, *spec.shape)).astype(spec.dtype)
