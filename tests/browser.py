@@ -1,5 +1,6 @@
 """A real Chromium, and pages in it that remember what they asked for and what went wrong."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -65,13 +66,22 @@ class Watched:
 
 def npm_tools():
     """The folder with what its package.json names, fetched once."""
-    if not (TOOLS / "node_modules" / "axe-core").is_dir():
-        npm = shutil.which("npm") or missing("npm is missing")
-        command = (npm, "install", "--no-audit", "--no-fund", "--no-package-lock")
-        done = subprocess.run(command, cwd=TOOLS, capture_output=True, text=True, timeout=300, check=False)
-        if done.returncode:
-            missing(f"npm could not fetch the tools: {done.stderr[-500:]}")
-    return TOOLS
+    return npm_installed(TOOLS)
+
+
+def npm_installed(folder):
+    """A folder with what its package.json names, fetched once, by whichever test asks first."""
+    wanted = json.loads((folder / "package.json").read_text())
+    names = [*wanted.get("dependencies", ()), *wanted.get("devDependencies", ())]
+    with (folder / "package.json").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not all((folder / "node_modules" / name / "package.json").is_file() for name in names):
+            npm = shutil.which("npm") or missing("npm is missing")
+            command = (npm, "install", "--no-audit", "--no-fund", "--no-package-lock")
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+            if done.returncode:
+                missing(f"npm could not fetch what {folder.name} needs: {done.stderr[-500:]}")
+    return folder
 
 
 def violations(page):
