@@ -82,7 +82,7 @@ def signature(parts: Parts) -> tuple[list[Tensor], list[Tensor]]:
     """
     spec = parts.spec
     given = [Tensor(one.name, one.dtype, ("lane", *one.shape)) for one in (spec.input, *spec.args)]
-    asked = [Tensor("tol", "float64", ("one or lane",)), Tensor("max_nfe", "int64", ("one or lane",))]
+    asked = [Tensor("tol", "float64", ("one_or_lane",)), Tensor("max_nfe", "int64", ("one_or_lane",))]
     asked += [Tensor("t", "float64", ("stop",))] if parts.stops else []
     taken = {tensor.name for tensor in given}
     at = ("lane", "stop") if parts.stops else ("lane",)
@@ -169,6 +169,10 @@ def _opsets(parts: Parts) -> list[onnx.OperatorSetIdProto]:
 
 
 def _brought_along(parts: Parts) -> Iterable[onnx.FunctionProto]:
-    """Operators of the graphs' own, each once."""
-    every = [function for graph in parts.graphs.values() for function in graph.functions]
-    return {(function.domain, function.name): function for function in every}.values()
+    """Operators of the graphs' own, each once. Errors: ValueError for two of one name that are not the same."""
+    found: dict[tuple[str, str], onnx.FunctionProto] = {}
+    for kind, graph in parts.graphs.items():
+        for function in graph.functions:
+            if found.setdefault((function.domain, function.name), function) != function:
+                raise ValueError(f"{kind}: its operator {function.domain}.{function.name} is another graph's too")
+    return found.values()

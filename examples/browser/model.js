@@ -30,22 +30,24 @@ export const load = (/** @type {string} */ address) => ask({ address: new URL(ad
 export const solve = (/** @type {Float32Array} */ input, /** @type {number[]} */ tols) => ask({ input, tols });
 
 /**
- * `work` on the latest of what it is called with: while it is under way only the last call is kept.
- * @template T
- * @param {(value: T) => Promise<void>} work
+ * `work` whenever it is called, but one at a time: of the calls that come while it is under way one is left.
+ * @param {() => Promise<void>} work
+ * @param {(error: any) => void} failed
  */
-export function latest(work) {
-  /** @type {{value: T} | null} */
-  let waiting = null;
+export function latest(work, failed) {
+  let wanted = false;
   let busy = false;
-  return async (/** @type {T} */ value) => {
-    waiting = { value };
+  return async () => {
+    wanted = true;
     if (busy) return;
     busy = true;
-    while (waiting) {
-      const next = waiting;
-      waiting = null;
-      await work(next.value);
+    while (wanted) {
+      wanted = false;
+      try {
+        await work();
+      } catch (error) {
+        failed(error);
+      }
     }
     busy = false;
   };

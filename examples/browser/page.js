@@ -39,14 +39,16 @@ function complain(/** @type {string} */ text) {
   element("notice").hidden = false;
 }
 
+const failed = (/** @type {Error} */ error) => complain(error.message);
+
 async function begin() {
   const file = new URLSearchParams(location.search).get("model") ?? "odenet-mnist.onnx";
   let loaded;
   try {
     loaded = await load(file);
   } catch (error) {
-    const make = "odetrain export --single-file checkpoints/odenet-mnist/1 --out examples/browser/odenet-mnist.onnx";
-    return complain(`${/** @type {Error} */ (error).message}. The model is made by ${make}, what runs it is fetched by npm install.`);
+    const command = "odetrain export --single-file checkpoints/odenet-mnist/1 --out examples/browser/odenet-mnist.onnx";
+    return complain(`${/** @type {Error} */ (error).message}. The model is made by ${command}, what runs it is fetched by npm install.`);
   }
   const { about, bytes, milliseconds } = loaded;
   if (about.task !== "classify" || String(about.input.shape) !== "28,28" || about.input.dtype !== "float32") {
@@ -90,14 +92,14 @@ function show(about) {
     return cells;
   });
 
-  const answer = latest(async (/** @type {null} */ _) => {
+  const answer = latest(async () => {
     const tol = tolerance();
     element("tol-value").textContent = written(tol);
     slider.setAttribute("aria-valuetext", written(tol));
     const [lane] = pad.empty ? [null] : await solve(pad.input, [tol]);
     tell(lane);
     main.dataset.tol = lane ? String(tol) : "";
-  });
+  }, failed);
 
   function tell(/** @type {any} */ lane) {
     const ok = lane?.status === "ok";
@@ -117,7 +119,7 @@ function show(about) {
     });
   }
 
-  const climb = latest(async (/** @type {null} */ _) => {
+  const climb = latest(async () => {
     const lanes = pad.empty ? [] : await solve(pad.input, tols);
     const most = Math.max(...lanes.map((lane) => lane.nfe));
     rows.forEach((cells, place) => {
@@ -130,38 +132,47 @@ function show(about) {
       cells.bar.style.transform = `scaleX(${lane ? lane.nfe / most : 0})`;
     });
     main.dataset.ladder = lanes.map((lane) => lane.nfe).join(" ");
-  });
+  }, failed);
 
   let resting = 0;
   const pad = new Pad(element("pad"), () => {
     seen(pad.input);
     for (const button of element("examples").children) button.setAttribute("aria-pressed", String(pad.given !== null && button.textContent === chosen));
     delete main.dataset.ladder;
-    void answer(null);
+    void answer();
     clearTimeout(resting);
-    resting = setTimeout(() => void climb(null), REST);
+    resting = setTimeout(() => void climb(), REST);
   });
   let chosen = "";
-  const given = new Map();
   for (const digit of DIGITS) {
     const button = make("button", "", digit);
-    button.addEventListener("click", () => {
+    button.addEventListener("click", async () => {
+      const drawn = await fetched(digit);
+      if (!drawn) return button.remove();
       chosen = digit;
-      pad.show(given.get(digit));
+      pad.show(drawn);
     });
     element("examples").append(button);
   }
   element("clear").addEventListener("click", () => pad.show(null));
-  slider.addEventListener("input", () => void answer(null));
-  void Promise.all(
-    DIGITS.map(async (digit) => {
-      const drawn = await (await fetch(`../digits/${digit}.json`)).json();
-      given.set(digit, Float32Array.from(drawn.image.flat()));
-    }),
-  ).then(() => {
+  slider.addEventListener("input", () => void answer());
+  // All at once, so that nothing is left to ask for.
+  void Promise.all(DIGITS.map(fetched)).then(() => {
     main.setAttribute("aria-busy", "false");
     element("examples").children[7].click();
   });
+}
+
+/** @type {Map<string, Promise<Float32Array | null>>} */
+const digits = new Map();
+
+/** A drawn digit; null where it is not to be had. @param {string} digit */
+function fetched(digit) {
+  if (!digits.has(digit)) {
+    const drawn = fetch(`../digits/${digit}.json`).then((answer) => answer.json());
+    digits.set(digit, drawn.then(({ image }) => Float32Array.from(image.flat())).catch(() => null));
+  }
+  return /** @type {Promise<Float32Array | null>} */ (digits.get(digit));
 }
 
 /** @param {Float32Array} input */

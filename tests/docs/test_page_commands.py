@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from doc_pages import PAGES, ROOT, blocks
 
+from tests.browser import npm_installed
+
 RUNNABLE = [page for page in PAGES if blocks(page)]
 EVENTUALLY = "eventually "
 """In front of the words of a command that may be asked again until it says them."""
@@ -32,11 +34,16 @@ def free_address():
 def needs(page):
     """Skip where a program is missing that a page tells to install; in continuous integration that fails."""
     text = "\n".join(block.text for block in blocks(page))
-    for program in ("curl", "openssl", "prometheus"):
-        if re.search(rf"^{program} ", text, re.MULTILINE) and shutil.which(program) is None:
+    used = [name for name in ("curl", "openssl", "prometheus") if re.search(rf"^{name} ", text, re.MULTILINE)]
+    for program in (*used, *(["node"] if in_javascript(page) else [])):
+        if shutil.which(program) is None:
             if os.environ.get("CI"):
                 raise AssertionError(f"{program} is missing")
             pytest.skip(f"{program} is missing")
+
+
+def in_javascript(page):
+    return any(block.language == "js" for block in blocks(page))
 
 
 class Place:
@@ -58,7 +65,8 @@ class Place:
 
     def run(self, block):
         text = self.addressed(block.text)
-        command = [sys.executable, "-c", text] if block.language == "python" else bash(text)
+        programs = {"python": [sys.executable, "-c"], "js": ["node", "--input-type=module", "--eval"]}
+        command = [*programs[block.language], text] if block.language in programs else bash(text)
         # What others bring about, a scrape for instance, may come later on a busy machine.
         expected, until = block.words.removeprefix(EVENTUALLY), time.monotonic() + 60
         wanted = list(filter(None, expected.split(" and ")))
@@ -120,6 +128,8 @@ def bash(text):
 def test_commands_do_what_their_page_says(page, tmp_path):
     needs(page)
     place = Place(tmp_path)
+    if in_javascript(page):
+        (tmp_path / "node_modules").symlink_to(npm_installed(ROOT / "examples" / "browser") / "node_modules")
     asked = False
     with ExitStack() as background, ExitStack() as server:
         for block in blocks(page):
@@ -134,4 +144,6 @@ def test_commands_do_what_their_page_says(page, tmp_path):
 
 
 def test_pages_that_a_newcomer_follows_are_run():
-    assert {"start", "inputs", "answers", "access", "protocol-v2", "operations"} <= {page.stem for page in RUNNABLE}
+    assert {"start", "inputs", "answers", "access", "protocol-v2", "operations", "single-file"} <= {
+        page.stem for page in RUNNABLE
+    }

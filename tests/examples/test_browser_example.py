@@ -166,6 +166,22 @@ def test_the_six_tolerances_cost_more_and_more(page):
     assert {cell.inner_text() for cell in page.locator("#ladder td:nth-child(2)").all()} == {"7"}
 
 
+def test_without_its_runtime_or_its_digits_the_page_says_so_or_goes_on(browser, folder, tmp_path):
+    shutil.copytree(folder / "browser", tmp_path / "browser", symlinks=True)
+    with file_server(tmp_path) as url, opened(browser, url, complaining=True) as watched:
+        page = watched.page
+        page.wait_for_selector("main[aria-busy=false]", timeout=60_000)
+        page.click("#examples button:has-text('3')")
+        page.wait_for_function("document.querySelectorAll('#examples button').length === 8")  # nor is there a seven
+        box = page.locator("#pad").bounding_box()
+        page.mouse.click(box["x"] + 50, box["y"] + 50)
+        settled(page)
+    (tmp_path / "browser" / "node_modules").unlink()
+    with file_server(tmp_path) as url, opened(browser, url, complaining=True) as watched:
+        watched.page.wait_for_selector("#notice:not([hidden])", timeout=60_000)
+        assert "run npm install" in watched.page.inner_text("#notice")
+
+
 def test_it_fits_and_can_be_read_by_everyone(page):
     for viewport in (PHONE, WIDE):
         page.set_viewport_size(viewport)

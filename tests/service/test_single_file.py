@@ -356,8 +356,8 @@ def test_the_file_says_what_it_is(files):
     session = session_of(file)
     assert [(one.name, one.type, one.shape) for one in session.get_inputs()] == [
         ("image", "tensor(float)", ["lane", 28, 28]),
-        ("tol", "tensor(double)", ["one or lane"]),
-        ("max_nfe", "tensor(int64)", ["one or lane"]),
+        ("tol", "tensor(double)", ["one_or_lane"]),
+        ("max_nfe", "tensor(int64)", ["one_or_lane"]),
     ]
     assert session.get_outputs()[0].shape == ["lane", 10]
 

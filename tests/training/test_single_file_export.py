@@ -144,3 +144,35 @@ def test_a_file_that_would_answer_otherwise_is_not_written(artifact, tmp_path, m
     done = exported("--single-file", artifact, "--out", tmp_path / "file.onnx")
     assert "would not answer as the graphs of the artifact do, at tol 0.1" in str(done.exception)
     assert not (tmp_path / "file.onnx").exists()
+
+
+def test_the_same_artifact_makes_the_same_file(tmp_path):
+    for name in ("one.onnx", "two.onnx"):
+        assert exported("--single-file", FLOW, "--out", tmp_path / name).exit_code == 0
+    assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "two.onnx").read_bytes()
+
+
+def test_operators_that_graphs_bring_along_come_along_and_may_not_differ(artifact, tmp_path):
+    """Decode through an operator of its own, which another graph may have too, if it is the same."""
+
+    def with_operator(file, kind):
+        graph = onnx.load(FLOW / file)
+        (output,) = graph.graph.output
+        for node in graph.graph.node:
+            node.output[:] = ["before" if name == output.name else name for name in node.output]
+        graph.graph.node.append(onnx.helper.make_node("same", ["before"], [output.name], domain="mine"))
+        body = [onnx.helper.make_node(kind, ["a"], ["b"])]
+        graph.functions.append(
+            onnx.helper.make_function("mine", "same", ["a"], ["b"], body, [onnx.helper.make_opsetid("", 20)])
+        )
+        graph.opset_import.append(onnx.helper.make_opsetid("mine", 1))
+        return graph.SerializeToString()
+
+    decode, encode = "onnx/log_density/decode.onnx", "onnx/log_density/encode.onnx"
+    altered(artifact, decode, with_operator(decode, "Identity"))
+    altered(artifact, encode, with_operator(encode, "Identity"))
+    done = exported("--single-file", artifact, "--out", tmp_path / "file.onnx")
+    assert done.exit_code == 0, done.exception
+    altered(artifact, encode, with_operator(encode, "Neg"))
+    done = exported("--single-file", artifact, "--out", tmp_path / "other.onnx")
+    assert "its operator mine.same is another graph's too" in str(done.exception)
