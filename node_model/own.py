@@ -19,6 +19,8 @@ PROGRAM_OF: dict[Task, str] = {"classify": "classify", "density": "log_density",
 Draw = Literal["standard_normal", "rademacher"]
 Shape = tuple[int, ...]
 DTypeName = Literal["float32", "float64"]
+LABELS = "labels"
+"""In a file of examples: the class numbers that lie beside a classifier's inputs."""
 STATE = frozenset({"y"})
 """What the graphs call the state."""
 RESERVED = STATE | {*STEP_OUTPUTS, *LIMITS, *(f"{name}_in" for name in CARRIED)}
@@ -82,7 +84,7 @@ class OwnProgram:
         _check_names(f"{self.name}: name", [self.name])
         _check_names(f"{self.name}: outputs", self.outputs, STATE)
         _check_names(f"{self.name}: args", names, RESERVED)
-        _check_names(f"{self.name}: input and args", [self.input, *names], STATE)
+        _check_names(f"{self.name}: input and args", [self.input, *names], STATE | {LABELS})
         _check_names(f"{self.name}: parts", self.parts or ["state"])
         if not self.outputs:
             raise ValueError(f"{self.name}: outputs: expected the name of one or more")
@@ -102,7 +104,7 @@ def _check_names(where: str, names: Iterable[str], reserved: frozenset[str] = fr
             raise ValueError(f"{where}: {name!r}: expected letters, digits, '.', '_' and '-'")
         if name in reserved:
             raise ValueError(
-                f"{where}: {name!r} is what the exported graphs call a tensor of theirs; take another name"
+                f"{where}: {name!r} means something else in graphs or files of examples; take another name"
             )
 
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -10,7 +12,7 @@ from node_model.sequential_trace import SLOPES, with_trace
 def test_the_trace_is_that_of_autograds_jacobian(activation, hidden):
     torch.manual_seed(hidden)
     widths = [5, *[7] * hidden, 3]
-    layers = [layer for a, b in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(a, b), activation())]
+    layers = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), activation())]
     network = nn.Sequential(*layers[:-1]).double()
     inputs = torch.randn(4, 5, dtype=torch.float64)
     f, trace = with_trace(network, inputs, dim=3)
@@ -31,6 +33,5 @@ def test_the_trace_is_that_of_autograds_jacobian(activation, hidden):
     ],
 )
 def test_a_network_of_other_layers_is_refused_by_name(network, words):
-    with pytest.raises(ValueError, match="layer|network|GELU") as refused:
+    with pytest.raises(ValueError, match=words):
         with_trace(network, torch.zeros(2, 3), dim=3)
-    assert words in str(refused.value)
