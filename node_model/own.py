@@ -14,8 +14,12 @@ from node_model.manifest import NAME, Normalisation, PictureSpec, ProgramSpec, T
 from node_model.program import Program
 from node_model.types import Args
 
-PROGRAM_OF: dict[Task, str] = {"classify": "classify", "density": "log_density", "predict": "predict"}
-"""The program that answers a task's route."""
+PROGRAMS_OF: dict[Task, tuple[str, ...]] = {
+    "classify": ("classify",),
+    "density": ("log_density", "sample", "log_density_hutchinson"),
+    "predict": ("predict",),
+}
+"""The programs that answer a task's routes, the one that it cannot be without first."""
 Draw = Literal["standard_normal", "rademacher"]
 Shape = tuple[int, ...]
 DTypeName = Literal["float32", "float64"]
@@ -121,16 +125,14 @@ class Shapes:
 class OwnModel(nn.Module):
     """What `odetrain pack` makes an artifact of: one program or more, and the task they serve.
 
-    Errors: ValueError for programs that do not answer the task, or a classifier without labels.
+    Errors: ValueError for programs that do not answer the task's routes, or a classifier without labels.
     """
 
     def __init__(self, task: Task, *programs: OwnProgram, labels: Iterable[str] = (), description: str = "") -> None:
         super().__init__()
-        if task not in PROGRAM_OF:
-            raise ValueError(f"task: expected one of {', '.join(PROGRAM_OF)}; got {task!r}")
-        names = [program.name for program in programs]
-        if PROGRAM_OF[task] not in names or len(set(names)) < len(names):
-            raise ValueError(f"programs: for {task} expected one named {PROGRAM_OF[task]}, no name twice; got {names}")
+        if task not in PROGRAMS_OF:
+            raise ValueError(f"task: expected one of {', '.join(PROGRAMS_OF)}; got {task!r}")
+        _check_programs(task, programs)
         self.task: Task = task
         self.labels, self.description = tuple(map(str, labels)), description
         if (task == "classify") != bool(self.labels):
@@ -214,6 +216,22 @@ class OwnModel(nn.Module):
     def programs(self) -> tuple[Program, ...]:
         """All of them. Errors: KeyError when nobody said the shapes of one."""
         return tuple(self.program(name) for name in self.wanted)
+
+
+def _check_programs(task: Task, programs: tuple[OwnProgram, ...]) -> None:
+    """Whether a task's routes can ask these programs. Errors: ValueError."""
+    names, (first, *others) = [program.name for program in programs], PROGRAMS_OF[task]
+    if first not in names or len(set(names)) < len(names) or not set(names) <= {first, *others}:
+        more = f", and {' and '.join(others)} if you like" if others else ""
+        raise ValueError(f"programs: for {task} expected one named {first}{more}; got {', '.join(names) or 'none'}")
+    for program in programs:
+        if (program.draw is not None) != (program.name == "sample"):
+            raise ValueError(f"{program.name}: draw: expected of the input of a sample program, and of no other")
+        for arg in program.args:
+            if task != "predict" and arg.draw is None:
+                raise ValueError(
+                    f"{program.name}: {arg.name}: expected draw=...: callers give arguments to predict alone"
+                )
 
 
 class _Maps(nn.Module):

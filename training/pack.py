@@ -115,7 +115,7 @@ def _check(model: OwnModel, example: Mapping[str, Array], order: PackOrder, tell
     for name, wanted in model.wanted.items():
         inputs, *args = (torch.from_numpy(array[:LANES]) for array in _arrays(model, name, example, order).values())
         with telling.doing(f"{name}: running the example"):
-            model.take_shapes({name: shapes_of(wanted, inputs, tuple(args))})
+            model.take_shapes({name: shapes_of(wanted, len(model.labels), inputs, tuple(args))})
             for line in check_program(model.program(name), wanted, inputs, tuple(args), TRIED_TOL):
                 telling.holds(line)
             # A copy, because a model's own float64 numbers would not outlast the way there and back.

@@ -20,6 +20,11 @@ SAME = 1e-5
 """Relative to the largest number of a lane: what rounding in another batch may do in float32."""
 MAX_NFE = 10_000
 """What a server lets a request take unless its operator says otherwise."""
+WHY = {
+    Status.MAX_NFE: "the field is too fast for the interval, or stiff; explicit methods are all there are",
+    Status.DT_MIN: "the state runs away, or the field jumps, at this time",
+    Status.NON_FINITE: "the state or the field is not finite at this time",
+}
 Run = Callable[[slice], Tensors]
 
 
@@ -32,8 +37,8 @@ def check_program(program: Program, wanted: OwnProgram, inputs: Tensor, args: Te
     start, end = program.interval
     if all(torch.equal(tensor[:1].expand_as(tensor), tensor) for tensor in (inputs, *args)):
         raise PackError(
-            f"{name}: the example has {count} items that are all the same; expected two that differ or more, so that "
-            "it shows whether one looks at another"
+            f"{name}: expected an example of two items or more that differ, so that it shows whether one looks at "
+            f"another; its first {count} are the same"
         )
 
     def encode(rows: slice) -> Tensors:
@@ -69,7 +74,7 @@ def check_program(program: Program, wanted: OwnProgram, inputs: Tensor, args: Te
             if status != Status.OK:
                 raise PackError(
                     f"{name}: item {lane} of the example ends {Status(status).label} at t = {solved.t[lane]:.4g} with "
-                    f"{int(solved.nfe[lane])} evaluations at tol {tol:g}"
+                    f"{int(solved.nfe[lane])} evaluations at tol {tol:g}: {WHY[Status(status)]}"
                 )
         spread = torch.stack([solved.ys[lane, lane] for lane in range(count)])
         _check_part(name, "field", field(stops.to(y.dtype), spread), count)
@@ -108,7 +113,13 @@ def _check_part(name: str, part: str, run: Run, count: int) -> None:
                 "mode) and counters have no place in it; draws come in as arguments (OwnArg, draw=...)"
             )
     for lane in range(count):
-        alone = run(slice(lane, lane + 1))
+        try:
+            alone = run(slice(lane, lane + 1))
+        except PackError as error:
+            raise PackError(
+                f"{error}; with {count} items it did not: it must do for one what it does for several (no batch norm "
+                "by the batch's statistics, no squeeze)"
+            ) from error
         for output, own in zip(whole, alone, strict=True):
             if own.shape != output[:1].shape or not _same(output[lane], own[0]):
                 raise PackError(

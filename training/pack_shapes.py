@@ -12,8 +12,8 @@ from training.package import PackError
 Tensors = tuple[Tensor, ...]
 
 
-def shapes_of(wanted: OwnProgram, inputs: Tensor, args: Tensors) -> Shapes:
-    """Run the three modules on an example and see that what comes fits together. Errors: PackError.
+def shapes_of(wanted: OwnProgram, classes: int, inputs: Tensor, args: Tensors) -> Shapes:
+    """Run the three modules on an example and see that what comes fits together, and to the route. Errors: PackError.
 
     Shapes: inputs, args [item, ...].
     """
@@ -36,6 +36,7 @@ def shapes_of(wanted: OwnProgram, inputs: Tensor, args: Tensors) -> Shapes:
         raise PackError(f"{name}: decode: gives {len(outputs)} outputs; outputs names {', '.join(wanted.outputs)}")
     for output, label in zip(outputs, wanted.outputs, strict=True):
         _check_tensor(name, f"decode: {label}", output, count, (torch.float32, torch.float64))
+    _check_answer(wanted, outputs, classes)
     sizes = sum(wanted.parts.values()) if wanted.parts else y[0].numel()
     if sizes != y[0].numel():
         raise PackError(f"{name}: parts: expected sizes that sum to {y[0].numel()}, those of the state; got {sizes}")
@@ -47,8 +48,8 @@ def _check_state(wanted: OwnProgram, y: Tensor) -> None:
     if wanted.state_shape is None and y.dim() != 2:
         shape = tuple(y.shape[1:])
         raise PackError(
-            f"{wanted.name}: encode: expected a state [item, dim], got {described(y)}; for a state of another shape "
-            f"give state_shape={shape}"
+            f"{wanted.name}: encode: expected a state [item, dim], got {described(y)}; "
+            + (f"for a state of another shape give state_shape={shape}" if shape else "y[:, None] makes one of numbers")
         )
     if wanted.state_shape is not None and tuple(y.shape[1:]) != tuple(wanted.state_shape):
         expected = ["item", *wanted.state_shape]
@@ -57,6 +58,20 @@ def _check_state(wanted: OwnProgram, y: Tensor) -> None:
         )
     if y[0].numel() == 0:
         raise PackError(f"{wanted.name}: encode: gives a state without numbers, {described(y)}")
+
+
+def _check_answer(wanted: OwnProgram, outputs: Tensors, classes: int) -> None:
+    """Whether the first output is what the program's route answers with."""
+    shape = tuple(outputs[0].shape[1:])
+    told = f"{wanted.name}: decode: expected"
+    if wanted.name != "predict" and len(outputs) > 1:
+        raise PackError(f"{told} one output, got {', '.join(wanted.outputs)}")
+    if wanted.name == "classify" and shape != (classes,):
+        raise PackError(f"{told} logits [item, {classes}], one for each of labels; got {described(outputs[0])}")
+    if wanted.name.startswith("log_density") and shape != ():
+        raise PackError(f"{told} a log-density for each item, [item]; got {described(outputs[0])}")
+    if wanted.name == "sample" and len(shape) != 1:
+        raise PackError(f"{told} points [item, dim]; got {described(outputs[0])}")
 
 
 def _check_tensor(name: str, part: str, value: object, count: int, known: tuple[torch.dtype, ...]) -> None:

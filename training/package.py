@@ -32,11 +32,11 @@ def load_package(package: str) -> OwnModel:
         raise PackError(f"{package}: {error}; it is looked for in {Path.cwd()} and among what is installed") from error
     except AttributeError:
         raise PackError(f"{package}: {module_name} has no function {function_name}") from None
-    except Exception as error:  # whatever the module does when it is imported
+    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
         raise PackError(f"{package}: while {module_name} is imported: {raised(error)}") from error
     try:
         model = build()
-    except Exception as error:  # whatever the function does
+    except (Exception, SystemExit) as error:  # whatever the function does
         raise PackError(f"{package}: {raised(error)}") from error
     if not isinstance(model, OwnModel):
         raise PackError(f"{package}: expected to be given back a node_model.own.OwnModel, got {_kind(model)}")
@@ -44,19 +44,19 @@ def load_package(package: str) -> OwnModel:
     return model.cpu().eval().requires_grad_(False)
 
 
-def raised(error: Exception) -> str:
+def raised(error: BaseException) -> str:
     """An error of a user's code in a line: its kind, its first line, and the innermost place outside of libraries."""
     words = str(error).strip().partition("\n")[0]
     places = [
         f", at {frame.filename}:{frame.lineno} in {frame.name}"
         for frame in traceback.extract_tb(error.__traceback__)
-        if not _LIBRARIES.intersection(Path(frame.filename).parts) and not frame.filename.startswith(_OURS)
+        if "site-packages" not in Path(frame.filename).parts and not frame.filename.startswith(_OURS)
     ]
     return f"{type(error).__name__}{': ' if words else ''}{words}{places[-1] if places else ''}"
 
 
-_LIBRARIES = {"site-packages", "importlib", "<frozen importlib._bootstrap>"}
-_OURS = (str(Path(__file__).parent), str(Path(__file__).parents[1] / "node_model"), "<frozen")
+_OURS = ("<", importlib.__file__, *(str(Path(__file__).parents[1] / room) for room in ("node_model", "training")))
+"""Where files of ours begin, of the machinery of imports, and those that are none."""
 
 
 def _kind(value: object) -> str:
