@@ -43,10 +43,11 @@ SLOPES: dict[type[nn.Module], Slope] = {
 """Derivatives of activations that look at each number alone, by (layer, input, output)."""
 
 
-def with_trace(network: nn.Sequential, inputs: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """What a network of linear layers and activations gives, and the trace of its Jacobian to its first `dim` inputs.
+def with_trace(network: nn.Sequential, inputs: Tensor, dim: int, first: int = 0) -> tuple[Tensor, Tensor]:
+    """What a network of linear layers and activations gives, and the trace of its Jacobian to `dim` of its inputs.
 
-    The other inputs, a time or a context, are constants. Tangents are [lane, dim, width] at each layer.
+    `first` is where these begin; the others, a time or a context, are constants. Tangents are [lane, dim, width] at
+    each layer.
 
     Shapes: inputs [lane, dim + others] -> [lane, dim], [lane].
     Errors: ValueError naming a layer that is neither linear nor one of SLOPES, or a network without a layer that is
@@ -58,7 +59,7 @@ def with_trace(network: nn.Sequential, inputs: Tensor, dim: int) -> tuple[Tensor
         weight = getattr(layer, "weight", None)
         if isinstance(weight, Tensor) and weight.dim() == 2 and hasattr(layer, "bias"):
             # The tangent of each axis is one of the first layer's columns, whatever the point.
-            tangents = weight[:, :dim].T[None] if tangents is None else F.linear(tangents, weight)
+            tangents = weight[:, first : first + dim].T[None] if tangents is None else F.linear(tangents, weight)
             x = layer(x)
         elif type(layer) in SLOPES and tangents is not None:
             out = layer(x)
