@@ -3,8 +3,9 @@
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, cast
 
@@ -51,24 +52,32 @@ def rebuild(manifest: Manifest) -> Model:
         if family in OWN_FAMILIES:
             own: Model = OWN_FAMILIES[family](config)
             return own
-        for declared in entry_points(group=INSTALLED):
-            if declared.value == family:
-                packed: Any = declared.load()()
-                packed.take_specs(manifest.programs)
-                return cast(Model, packed)
     except (TypeError, ValueError) as error:
         raise ArtifactError(f"{manifest.name}: architecture: {error}") from error
-    declared_here = (declared.value for declared in entry_points(group=INSTALLED))
-    known = " or ".join(("odenet", "cnf", *OWN_FAMILIES, *declared_here))
+    installed = {declared.value: declared for declared in entry_points(group=INSTALLED)}
+    if isinstance(family, str) and family in installed:
+        return _installed(installed[family], manifest)
+    known = " or ".join(("odenet", "cnf", *OWN_FAMILIES, *installed))
     raise ArtifactError(
         f"{manifest.name}: architecture.family: expected {known}, got {family!r}; for PyTorch install a package that "
         f"declares it as an entry point of {INSTALLED!r}; as ONNX graphs any family is served"
     )
 
 
+def _installed(declared: EntryPoint, manifest: Manifest) -> Model:
+    """The network that an installed package builds for a manifest that names it. Errors: ArtifactError."""
+    try:
+        packed: Any = declared.load()()
+        packed.take_specs(manifest.programs)
+    except Exception as error:  # of the package
+        raise ArtifactError(f"{manifest.name}: {declared.value}: {type(error).__name__}: {error}") from error
+    return cast(Model, packed)
+
+
 def save_weights(model: nn.Module, directory: Path) -> None:
-    """Write `weights.safetensors`."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    """Write `weights.safetensors`: under each of its names a weight that several modules share."""
+    # Copies, because safetensors takes no two names for one memory.
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     (directory / WEIGHTS).write_bytes(safetensors.torch.save(tensors))
 
 
@@ -103,4 +112,6 @@ def publish(destination: Path, write: Callable[[Path], None]) -> None:
         beside.rename(destination)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
+        with suppress(OSError):  # of other versions in it
+            destination.parent.rmdir()
         raise

@@ -1,12 +1,15 @@
 """Why a module could not be exported, in a sentence: which operator or which line of whose code."""
 
 import re
+import traceback
+from pathlib import Path
 from types import TracebackType
 
 from torch.fx import Node
 
 _OPERATOR = re.compile(r"No ONNX function found for <OpOverload\(op='([\w.]+)'")
-_DATA_DEPENDENT = "data-dependent"
+_DATA_DEPENDENT = re.compile(r"data-dependent|\bSym(Bool|Int|Float)\b")
+_NUMPY = ".numpy() is not supported"
 _LINE = re.compile(r'File "([^"]+)", line (\d+), in (\w+)\n\s+(.+)')
 
 
@@ -18,8 +21,10 @@ def explained(error: BaseException) -> str:
         if found:
             return f"operator {found[1]} has no form in ONNX{_called_at(chain)}"
     for one in chain:
-        if _DATA_DEPENDENT in str(one):
+        if _DATA_DEPENDENT.search(str(one)):
             return f"what is computed depends on the data (an if, a loop or a shape made of numbers){_called_at(chain)}"
+        if _NUMPY in str(one):
+            return f"numpy computes something in it; let torch do that{_called_at(chain)}"
     innermost = chain[-1]
     return f"{type(innermost).__name__}: {str(innermost).strip().splitlines()[0]}{_called_at(chain)}"
 
@@ -42,7 +47,19 @@ def _called_at(chain: list[BaseException]) -> str:
         if lines:
             file, line, function, code = lines[-1]
             return f", at {file}:{line} in {function}: {code.strip()}"
+    frames = [frame for one in chain for frame in traceback.extract_tb(one.__traceback__) if _is_users(frame.filename)]
+    if frames:
+        return f", at {frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}: {frames[-1].line}"
     return ""
+
+
+def _is_users(file: str) -> bool:
+    """Whether code is neither a library's, nor ours, nor made on the way."""
+    path = Path(file)
+    return not file.startswith("<") and "site-packages" not in path.parts and path.parent not in _OURS
+
+
+_OURS = (Path(__file__).parent, Path(__file__).parent / "solvers")
 
 
 def _node_trace(traceback: TracebackType | None) -> str | None:

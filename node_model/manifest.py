@@ -20,8 +20,9 @@ MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 4 * 2**20
 MAX_FILE_BYTES = 2**30
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Version = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}$")]
+NAME, VERSION = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", r"^[1-9][0-9]{0,8}$"
+Name = Annotated[str, Field(pattern=NAME)]
+Version = Annotated[str, Field(pattern=VERSION)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 RelativePath = Annotated[str, Field(max_length=200)]
 Task = Literal["classify", "density", "predict"]

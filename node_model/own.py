@@ -1,21 +1,34 @@
 """A model of a user's own: torch modules around an initial value problem, made into programs."""
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from node_model.manifest import Normalisation, PictureSpec, ProgramSpec, Task, TensorSpec
+from node_model.export import CARRIED, LIMITS, STEP_OUTPUTS
+from node_model.manifest import NAME, Normalisation, PictureSpec, ProgramSpec, Task, TensorSpec
 from node_model.program import Program
 from node_model.types import Args
 
-PROGRAM_OF: dict[Task, str] = {"classify": "classify", "density": "log_density", "predict": "predict"}
-"""The program that answers a task's route."""
+PROGRAMS_OF: dict[Task, tuple[str, ...]] = {
+    "classify": ("classify",),
+    "density": ("log_density", "sample", "log_density_hutchinson"),
+    "predict": ("predict",),
+}
+"""The programs that answer a task's routes, the one that it cannot be without first."""
 Draw = Literal["standard_normal", "rademacher"]
 Shape = tuple[int, ...]
 DTypeName = Literal["float32", "float64"]
+LABELS = "labels"
+"""In a file of examples: the class numbers that lie beside a classifier's inputs."""
+STATE = frozenset({"y"})
+"""What the graphs call the state."""
+RESERVED = STATE | {*STEP_OUTPUTS, *LIMITS, *(f"{name}_in" for name in CARRIED)}
+"""Names of a step graph's own tensors."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,7 @@ class OwnProgram:
     Shapes: input [lane, ...]; t [lane]; y [lane, dim], or [lane, *state_shape] where that is given; args [lane, ...] ->
         outputs [lane, ...].
     Units: `interval` in the field's time, from start to end; it may run backward.
+    Errors: ValueError naming what cannot be meant.
     """
 
     encode: nn.Module
@@ -58,6 +72,45 @@ class OwnProgram:
     draw: Draw | None = None
     drawn_shape: Shape = ()
 
+    def __post_init__(self) -> None:
+        for part in ("encode", "field", "decode"):
+            given: object = getattr(self, part)
+            if not isinstance(given, nn.Module):
+                what = f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
+                raise ValueError(f"{self.name}: {part}: expected a torch.nn.Module, got {what}")
+        if (
+            len(self.interval) != 2
+            or not all(map(math.isfinite, self.interval))
+            or self.interval[0] == self.interval[1]
+        ):
+            raise ValueError(f"{self.name}: interval: expected two numbers that differ, got {self.interval!r}")
+        names = [arg.name for arg in self.args]
+        _check_names(f"{self.name}: name", [self.name])
+        _check_names(f"{self.name}: outputs", self.outputs, STATE)
+        _check_names(f"{self.name}: args", names, RESERVED)
+        _check_names(f"{self.name}: input and args", [self.input, *names], STATE | {LABELS})
+        _check_names(f"{self.name}: parts", self.parts or ["state"])
+        if not self.outputs:
+            raise ValueError(f"{self.name}: outputs: expected the name of one or more")
+        if self.draw and not self.drawn_shape:
+            raise ValueError(
+                f"{self.name}: drawn_shape: expected the shape of a draw, as (2,); got {self.drawn_shape!r}"
+            )
+
+
+def _check_names(where: str, names: Iterable[str], reserved: frozenset[str] = frozenset()) -> None:
+    """Whether a manifest and the graphs can have these names. Errors: ValueError."""
+    listed = list(names)
+    if isinstance(names, str) or len(set(listed)) < len(listed):
+        raise ValueError(f"{where}: expected a tuple of names, none of them twice; got {names!r}")
+    for name in listed:
+        if not re.fullmatch(NAME, name):
+            raise ValueError(f"{where}: {name!r}: expected letters, digits, '.', '_' and '-'")
+        if name in reserved:
+            raise ValueError(
+                f"{where}: {name!r} means something else in graphs or files of examples; take another name"
+            )
+
 
 @dataclass(frozen=True)
 class Shapes:
@@ -72,20 +125,18 @@ class Shapes:
 class OwnModel(nn.Module):
     """What `odetrain pack` makes an artifact of: one program or more, and the task they serve.
 
-    Errors: ValueError for programs that do not answer the task, or a classifier without labels.
+    Errors: ValueError for programs that do not answer the task's routes, or a classifier without labels.
     """
 
-    def __init__(self, task: Task, *programs: OwnProgram, labels: tuple[str, ...] = (), description: str = "") -> None:
+    def __init__(self, task: Task, *programs: OwnProgram, labels: Iterable[str] = (), description: str = "") -> None:
         super().__init__()
-        if task not in PROGRAM_OF:
-            raise ValueError(f"task: expected one of {', '.join(PROGRAM_OF)}; got {task!r}")
-        names = [program.name for program in programs]
-        if PROGRAM_OF[task] not in names or len(set(names)) < len(names):
-            raise ValueError(f"programs: for {task} expected one named {PROGRAM_OF[task]}, no name twice; got {names}")
-        if (task == "classify") != bool(labels):
-            raise ValueError("labels: expected the names of the classes, of a classifier and of no other")
+        if task not in PROGRAMS_OF:
+            raise ValueError(f"task: expected one of {', '.join(PROGRAMS_OF)}; got {task!r}")
+        _check_programs(task, programs)
         self.task: Task = task
-        self.labels, self.description = labels, description
+        self.labels, self.description = tuple(map(str, labels)), description
+        if (task == "classify") != bool(self.labels):
+            raise ValueError("labels: expected the names of the classes, of a classifier and of no other")
         self.wanted = {program.name: program for program in programs}
         # Modules that several programs share are one module in each of these, and their weights are saved once each.
         self.maps = nn.ModuleDict({name: _Maps(program) for name, program in self.wanted.items()})
@@ -109,13 +160,27 @@ class OwnModel(nn.Module):
         self._shapes |= shapes
 
     def take_specs(self, specs: Mapping[str, ProgramSpec]) -> None:
-        """Take the shapes from a manifest. Errors: ValueError naming a program that is not here."""
+        """Take the shapes from a manifest. Errors: ValueError naming what is another than there."""
         missing = sorted(set(specs) - set(self.wanted))
         if missing:
             raise ValueError(f"has no program {', '.join(missing)}")
         for name, spec in specs.items():
+            self._check_same(self.wanted[name], spec)
             wide = tuple(output.dtype == "float64" and spec.input.dtype == "float32" for output in spec.outputs)
             self._shapes[name] = Shapes(spec.input.shape, spec.dim, tuple(o.shape for o in spec.outputs), wide)
+
+    @staticmethod
+    def _check_same(wanted: OwnProgram, spec: ProgramSpec) -> None:
+        """Whether a manifest speaks of this program. Errors: ValueError."""
+        pairs = {
+            "interval": (tuple(map(float, wanted.interval)), spec.interval),
+            "outputs": (tuple(wanted.outputs), tuple(output.name for output in spec.outputs)),
+            "args": (tuple(arg.name for arg in wanted.args), tuple(arg.name for arg in spec.args)),
+            "state_shape": (math.prod(wanted.state_shape or (spec.dim,)), spec.dim),
+        }
+        for field, (here, there) in pairs.items():
+            if here != there:
+                raise ValueError(f"{wanted.name}: {field}: {here} here, {there} in the artifact")
 
     def program(self, name: str) -> Program:
         """One program. Errors: KeyError when nobody said its shapes."""
@@ -127,7 +192,7 @@ class OwnModel(nn.Module):
             encode=_Encode(maps),
             field=_Field(maps),
             decode=_Decode(maps),
-            interval=wanted.interval,
+            interval=(float(wanted.interval[0]), float(wanted.interval[1])),
             part_sizes=dict(wanted.parts or {"state": shapes.dim}),
             input=TensorSpec(
                 name=wanted.input,
@@ -151,6 +216,22 @@ class OwnModel(nn.Module):
     def programs(self) -> tuple[Program, ...]:
         """All of them. Errors: KeyError when nobody said the shapes of one."""
         return tuple(self.program(name) for name in self.wanted)
+
+
+def _check_programs(task: Task, programs: tuple[OwnProgram, ...]) -> None:
+    """Whether a task's routes can ask these programs. Errors: ValueError."""
+    names, (first, *others) = [program.name for program in programs], PROGRAMS_OF[task]
+    if first not in names or len(set(names)) < len(names) or not set(names) <= {first, *others}:
+        more = f", and {' and '.join(others)} if you like" if others else ""
+        raise ValueError(f"programs: for {task} expected one named {first}{more}; got {', '.join(names) or 'none'}")
+    for program in programs:
+        if (program.draw is not None) != (program.name == "sample"):
+            raise ValueError(f"{program.name}: draw: expected of the input of a sample program, and of no other")
+        for arg in program.args:
+            if task != "predict" and arg.draw is None:
+                raise ValueError(
+                    f"{program.name}: {arg.name}: expected draw=...: callers give arguments to predict alone"
+                )
 
 
 class _Maps(nn.Module):

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from node_model.errors import SolveFailedError
-from node_model.manifest import Manifest
+from node_model.manifest import Manifest, read_manifest
 from training.config import BASELINES, RunConfig
 
 EPILOG = """Examples:
@@ -420,14 +421,14 @@ def pack(
     ] = None,
     items: Annotated[int, typer.Option(min=100, help="How many of them at most.")] = 2_000,
     out: Annotated[Path, typer.Option(help="Folder of artifacts.")] = Path("checkpoints"),
-    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
-    threads: Annotated[int, typer.Option(min=1)] = 2,
+    seed: Seed = 0,
+    threads: Threads = 2,
 ) -> None:
     """Make an artifact of a model of your own: checked, exported, compared with its modules, calibrated.
 
     Example: odetrain pack my_model:build --name my-model --example inputs.npy
     """
-    from training.pack import PackOrder
+    from training.pack import PackOrder, Telling
     from training.pack import pack as make
 
     measured_on = f" --calibrate {calibrate_on.name}" if calibrate_on else ""
@@ -436,6 +437,12 @@ def pack(
         f"--items {items} --seed {seed}"
     )
     order = PackOrder(package, name, version, example, calibrate_on, out, items, seed, threads, command)
+    telling = Telling(
+        holds=lambda line: _CONSOLE.print(f"[green]ok[/] {escape(line)}", highlight=False),
+        doing=lambda what: _CONSOLE.status(escape(what)),
+    )
     with _one_line_errors():
-        directory = make(order, lambda line: _CONSOLE.print(f"[green]ok[/] {line}", highlight=False))
+        directory = make(order, telling)
+    for table in calibration_tables(read_manifest(directory)):
+        _CONSOLE.print(table)
     typer.echo(f"{directory}: written\nnext: ODESERVE_MODELS_DIR={out} odeserve serve")

@@ -1,6 +1,9 @@
 """odetrain pack: from torch modules of a user's own to an artifact that was checked, compared and measured."""
 
+import copy
+import re
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,25 +14,34 @@ import torch
 from node_model.checkpoint import WEIGHTS, publish, save_weights
 from node_model.errors import ExportError
 from node_model.export import DEFAULT_METHODS, export_program, method_specs
-from node_model.manifest import Manifest, PartSpec, ProgramSpec, Provenance, sha256_of, write_manifest
-from node_model.own import OwnModel
+from node_model.manifest import (
+    NAME,
+    VERSION,
+    Manifest,
+    PartSpec,
+    ProgramSpec,
+    Provenance,
+    sha256_of,
+    write_manifest,
+)
+from node_model.own import LABELS, OwnModel
 from training.artifact import UNCALIBRATED
 from training.calibrate import Items, measured
-from training.pack_checks import check_program, check_wide, shapes_of
+from training.pack_arrays import Array, arrays_for, read_arrays
+from training.pack_checks import LANES, check_program, check_wide
 from training.pack_parity import check_parity
-from training.package import LABELS, Array, PackError, arrays_for, load_package, read_arrays
+from training.pack_shapes import shapes_of
+from training.package import PackError, load_package
 
 FEW_ITEMS = 100
 """Fewer say little of a p99."""
 TRIED_TOL = 1e-3
 """At which the example is solved before anything is known of the model."""
 
-Say = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class PackOrder:
-    """What is to be packed as what. `data`: items to calibrate on, beside or in place of the example's."""
+    """What is to be packed as what. `data`: items to calibrate on, in place of the example's."""
 
     package: str
     name: str
@@ -43,44 +55,71 @@ class PackOrder:
     command: str
 
 
-def pack(order: PackOrder, say: Say) -> Path:
-    """Write `out/name/version`; the directory. `say` is told of each thing that holds.
+@dataclass(frozen=True)
+class Telling:
+    """Who is told how packing goes: of each thing that holds, and of what is being done meanwhile."""
+
+    holds: Callable[[str], None]
+    doing: Callable[[str], AbstractContextManager[object]]
+
+
+def pack(order: PackOrder, telling: Telling) -> Path:
+    """Write `out/name/version`; the directory.
 
     Errors: PackError naming what is wrong with the model or the example; FileExistsError when the version exists.
+        Nothing is left behind.
     """
-    model = load_package(order.package)
-    example = read_arrays(order.example, model)
-    data = example if order.data is None else read_arrays(order.data, model)
-    _check(model, example, order, say)
-    destination = order.out / order.name / order.version
+    _check_order(order)
+    with telling.doing(f"building {order.package}"):
+        model = load_package(order.package)
+        example = read_arrays(order.example, model, order.items)
+        data = example if order.data is None else read_arrays(order.data, model, order.items)
+    _check(model, example, order, telling)
 
     def write(directory: Path) -> None:
-        manifest = _uncalibrated(model, order, directory, say)
+        manifest = _uncalibrated(model, order, directory, telling)
         write_manifest(directory, manifest)
-        for name in model.wanted:
-            say(check_parity(directory, manifest, model.program(name), _arrays(model, name, example, order)))
-        if len(next(iter(data.values()), ())) < FEW_ITEMS:
-            say(f"not calibrated: {FEW_ITEMS} items or more are needed; give --calibrate data.npy")
+        with telling.doing("comparing the graphs with the modules"):
+            for name in model.wanted:
+                arrays = _arrays(model, name, example, order)
+                telling.holds(check_parity(directory, manifest, model.program(name), arrays))
+        items = max((len(array) for array in data.values()), default=FEW_ITEMS)
+        if items < FEW_ITEMS:
+            telling.holds(
+                f"not calibrated: {items} items are too few for a p99; give {FEW_ITEMS} or more with --calibrate. "
+                "Served as it is, it has no /tradeoff, no calibrated error and no predicted cost"
+            )
             return
         write_manifest(directory, _calibrated(directory, manifest, model, data, order))
 
-    publish(destination, write)
-    return destination
+    publish(_destination(order), write)
+    return _destination(order)
 
 
-def _check(model: OwnModel, example: Mapping[str, Array], order: PackOrder, say: Say) -> None:
-    """Every program on the example, in its own precision and in float64. Errors: PackError."""
+def _destination(order: PackOrder) -> Path:
+    return order.out / order.name / order.version
+
+
+def _check_order(order: PackOrder) -> None:
+    """What can be said before anything is built. Errors: PackError; FileExistsError."""
+    if not re.fullmatch(NAME, order.name):
+        raise PackError(f"--name: expected letters, digits, '.', '_' and '-', at most 64; got {order.name!r}")
+    if not re.fullmatch(VERSION, order.version):
+        raise PackError(f"--version: expected a whole number from 1; got {order.version!r}")
+    if _destination(order).exists():
+        raise FileExistsError(f"{_destination(order)} exists; choose another --version or remove it")
+
+
+def _check(model: OwnModel, example: Mapping[str, Array], order: PackOrder, telling: Telling) -> None:
+    """Every program on a few items of the example, in its own precision and in float64. Errors: PackError."""
     for name, wanted in model.wanted.items():
-        inputs, *args = map(torch.from_numpy, _arrays(model, name, example, order).values())
-        model.take_shapes({name: shapes_of(model, name, inputs, tuple(args))})
-        for line in check_program(model.program(name), wanted, inputs, tuple(args), TRIED_TOL):
-            say(line)
-    dtype = model.dtype
-    model.double()
-    for name in model.wanted:
-        inputs, *args = map(torch.from_numpy, _arrays(model, name, example, order).values())
-        check_wide(model.program(name), inputs, tuple(args))
-    model.to(dtype)
+        inputs, *args = (torch.from_numpy(array[:LANES]) for array in _arrays(model, name, example, order).values())
+        with telling.doing(f"{name}: running the example"):
+            model.take_shapes({name: shapes_of(wanted, len(model.labels), inputs, tuple(args))})
+            for line in check_program(model.program(name), wanted, inputs, tuple(args), TRIED_TOL):
+                telling.holds(line)
+            # A copy, because a model's own float64 numbers would not outlast the way there and back.
+            check_wide(copy.deepcopy(model).double().program(name), inputs, tuple(args))
 
 
 def _arrays(model: OwnModel, name: str, given: Mapping[str, Array], order: PackOrder) -> dict[str, Array]:
@@ -89,16 +128,17 @@ def _arrays(model: OwnModel, name: str, given: Mapping[str, Array], order: PackO
     return arrays_for(model.wanted[name], given, dtype, order.seed)
 
 
-def _uncalibrated(model: OwnModel, order: PackOrder, directory: Path, say: Say) -> Manifest:
+def _uncalibrated(model: OwnModel, order: PackOrder, directory: Path, telling: Telling) -> Manifest:
     """Weights and graphs written, and the manifest of them. Errors: PackError."""
     save_weights(model, directory)
     specs = {}
     for program in model.programs():
-        try:
-            graphs = export_program(program, directory)
-        except ExportError as error:
-            raise PackError(f"{program.name}: {error}") from error
-        say(f"{program.name}: exported as {3 + len(DEFAULT_METHODS)} graphs")
+        with telling.doing(f"{program.name}: exporting {3 + len(DEFAULT_METHODS)} graphs"):
+            try:
+                graphs = export_program(program, directory)
+            except ExportError as error:
+                raise PackError(f"{program.name}: {error}") from error
+        telling.holds(f"{program.name}: exported as {3 + len(DEFAULT_METHODS)} graphs")
         specs[program.name] = ProgramSpec(
             graphs=graphs,
             input=program.input,
@@ -137,13 +177,12 @@ def _calibrated(
 ) -> Manifest:
     """The manifest with limits and tables. Errors: PackError where a solve of the data fails at every tolerance."""
     source = (order.data or order.example).name
-    labels = data[LABELS][: order.items].astype(np.int64) if LABELS in data else None
+    labels = data[LABELS].astype(np.int64) if LABELS in data else None
     dtype = str(model.dtype).removeprefix("torch.")
 
     def items_of(program: str) -> Items:
         wanted = model.wanted[program]
-        arrays = arrays_for(wanted, data, dtype, order.seed)
-        inputs, *args = (array[: order.items] for array in arrays.values())
+        inputs, *args = arrays_for(wanted, data, dtype, order.seed).values()
         given = dict(zip((arg.name for arg in wanted.args), args, strict=True))
         return Items(inputs, given, labels, f"{len(inputs)} items of {source}")
 

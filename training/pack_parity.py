@@ -12,7 +12,8 @@ from node_model.manifest import Manifest
 from node_model.program import Program
 from node_model.solvers import solve_ivp
 from training.graphs import ANY_ERROR, GraphProgram
-from training.package import Array, PackError
+from training.pack_arrays import Array
+from training.package import PackError
 
 ITEMS = 16
 CLOSE = {"float32": 1e-4, "float64": 1e-10}

@@ -1,21 +1,15 @@
-"""What `odetrain pack` is given: a function that builds a model, and example inputs in a file."""
+"""What `odetrain pack` is given: a function that builds a model of one's own."""
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+import torch
 
-from node_model.own import OwnModel, OwnProgram
-from training.data import generator
-
-Array = npt.NDArray[Any]
-MOST_DRAWS = 1_000
-LABELS = "labels"
-"""Array of class numbers that may lie beside a classifier's inputs, for its accuracy."""
+from node_model.own import OwnModel
 
 
 class PackError(ValueError):
@@ -34,65 +28,46 @@ def load_package(package: str) -> OwnModel:
         sys.path.insert(0, str(Path.cwd()))
     try:
         build: Callable[[], Any] = getattr(importlib.import_module(module_name), function_name)
-    except ImportError as error:
-        raise PackError(f"{package}: cannot be imported: {error}") from error
+    except ModuleNotFoundError as error:
+        raise PackError(f"{package}: {error}; it is looked for in {Path.cwd()} and among what is installed") from error
     except AttributeError:
         raise PackError(f"{package}: {module_name} has no function {function_name}") from None
-    model = build()
-    if not isinstance(model, OwnModel):
-        raise PackError(f"{package}: expected a node_model.own.OwnModel, got {type(model).__name__}")
-    return model.eval()
-
-
-def read_arrays(path: Path, model: OwnModel) -> dict[str, Array]:
-    """Inputs, arguments and labels by name: from .npz, or the one input there is from .npy.
-
-    Shapes: each [item, ...].
-    Errors: PackError naming the array.
-    """
+    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
+        raise PackError(f"{package}: while {module_name} is imported: {raised(error)}") from error
     try:
-        loaded = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise PackError(f"{path}: expected an .npy or .npz file of numbers: {error}") from error
-    wanted = _names(model)
-    given = {name: loaded[name] for name in loaded.files} if hasattr(loaded, "files") else None
-    if given is None:
-        if len(wanted) != 1:
-            raise PackError(f"{path}: the model takes {', '.join(wanted)}; give them by name in an .npz file")
-        given = {wanted[0]: loaded}
-    missing, unknown = set(wanted) - set(given), set(given) - {*wanted, LABELS}
-    if missing or unknown:
-        raise PackError(f"{path}: expected arrays named {', '.join(wanted)}; got {', '.join(sorted(given))}")
-    for name, array in given.items():
-        if array.dtype.kind not in "biuf" or array.ndim == 0 or len(array) == 0:
-            raise PackError(f"{path}: {name}: expected numbers [item, ...], got {array.dtype} {list(array.shape)}")
-        if not np.isfinite(array).all():
-            raise PackError(f"{path}: {name}: holds a number that is not finite")
-    if len({len(array) for array in given.values()}) > 1:
-        counts = ", ".join(f"{name} {len(array)}" for name, array in given.items())
-        raise PackError(f"{path}: expected as many items in each array; got {counts}")
-    return given
+        model = build()
+    except (Exception, SystemExit) as error:  # whatever the function does
+        raise PackError(f"{package}: {raised(error)}") from error
+    if not isinstance(model, OwnModel):
+        raise PackError(f"{package}: expected to be given back a node_model.own.OwnModel, got {_kind(model)}")
+    _check_precision(package, model)
+    return model.cpu().eval().requires_grad_(False)
 
 
-def _names(model: OwnModel) -> list[str]:
-    """Arrays that callers of any program give."""
-    names: dict[str, str | None] = {}
-    for program in model.wanted.values():
-        names |= {program.input: program.draw}
-        names |= {arg.name: arg.draw for arg in program.args}
-    return [name for name, draw in names.items() if draw is None]
+def raised(error: BaseException) -> str:
+    """An error of a user's code in a line: its kind, its first line, and the innermost place outside of libraries."""
+    words = str(error).strip().partition("\n")[0]
+    places = [
+        f", at {frame.filename}:{frame.lineno} in {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "site-packages" not in Path(frame.filename).parts and not frame.filename.startswith(_OURS)
+    ]
+    return f"{type(error).__name__}{': ' if words else ''}{words}{places[-1] if places else ''}"
 
 
-def arrays_for(program: OwnProgram, given: Mapping[str, Array], dtype: str, seed: int) -> dict[str, Array]:
-    """A program's own, what is drawn being drawn. Shapes: each [item, ...]."""
-    count = min((len(array) for array in given.values()), default=MOST_DRAWS)
-    rng = generator(seed, 8)
+_OURS = ("<", importlib.__file__, *(str(Path(__file__).parents[1] / room) for room in ("node_model", "training")))
+"""Where files of ours begin, of the machinery of imports, and those that are none."""
 
-    def values(name: str, shape: tuple[int, ...], draw: str | None) -> Array:
-        if draw is None:
-            return given[name].astype(dtype)
-        drawn = rng.standard_normal((count, *shape))
-        return (np.sign(drawn) if draw == "rademacher" else drawn).astype(dtype)
 
-    arrays = {program.input: values(program.input, program.drawn_shape, program.draw)}
-    return arrays | {arg.name: values(arg.name, arg.shape, arg.draw) for arg in program.args}
+def _kind(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def _check_precision(package: str, model: OwnModel) -> None:
+    """Whether the weights are float32 or float64, all the same. Errors: PackError."""
+    kinds = {parameter.dtype for parameter in model.parameters()} or {model.dtype}
+    if len(kinds) > 1 or not kinds <= {torch.float32, torch.float64}:
+        found = " and ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
+        raise PackError(
+            f"{package}: expected weights in float32 or in float64, got {found}; .float() makes them float32"
+        )
