@@ -309,7 +309,7 @@ def export(
 
         with _one_line_errors():
             file = export_single_file(FileOrder(run, out, program, method, stops))
-        typer.echo(f"{file}: written, {file.stat().st_size / 1e6:.1f} MB")
+        typer.echo(f"{file}: written, {file.stat().st_size:,} bytes")
         return
     _refuse("a run", program=program, method=method, stops=stops or None)
     from training.artifact import export_run

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def test_the_file_is_named_after_what_is_in_it_unless_told_otherwise(tmp_path, m
     monkeypatch.chdir(tmp_path)
     done = exported("--single-file", FLOW)
     assert done.exit_code == 0, done.output
-    assert "cnf-two-moons-1-log_density-dopri5.onnx: written, 0.6 MB" in done.output
+    assert re.search(r"cnf-two-moons-1-log_density-dopri5.onnx: written, 5\d\d,\d{3} bytes", done.output)
     done = exported("--single-file", FLOW, "--program", "sample", "--method", "bosh3", "--out", "moons.onnx")
     assert done.exit_code == 0, done.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cnf-two-moons-1-log_density-dopri5.onnx", "moons.onnx"]
