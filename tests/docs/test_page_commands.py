@@ -77,7 +77,9 @@ class Place:
     def serving(self, text=""):
         """A server with the settings that stand in front of a command, at an address of its own."""
         self.addresses[SERVER] = free_address()
-        settings = QUICK_START | dict(re.findall(r"(ODESERVE_\w+)=(\S+)", text))
+        given = dict(re.findall(r"(ODESERVE_\w+)=(\S+)", text))
+        # A folder that a page has filled itself is served whole.
+        settings = QUICK_START | ({"ODESERVE_MODELS": "*"} if "ODESERVE_MODELS_DIR" in given else {}) | given
         port = self.addresses[SERVER].rpartition(":")[2]
         command = [Path(sys.executable).with_name("odeserve"), "serve", "--port", port]
         with self._process(command, self.environment | settings) as process:
@@ -134,4 +136,6 @@ def test_commands_do_what_their_page_says(page, tmp_path):
 
 
 def test_pages_that_a_newcomer_follows_are_run():
-    assert {"start", "inputs", "answers", "access", "protocol-v2", "operations"} <= {page.stem for page in RUNNABLE}
+    assert {"start", "inputs", "answers", "access", "protocol-v2", "operations", "own-model"} <= {
+        page.stem for page in RUNNABLE
+    }
