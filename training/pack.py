@@ -137,7 +137,7 @@ def _uncalibrated(model: OwnModel, order: PackOrder, directory: Path, telling: T
     for program in model.programs():
         with telling.doing(f"{program.name}: exporting {3 + len(DEFAULT_METHODS)} graphs"):
             try:
-                graphs = export_program(program, directory)
+                graphs = export_program(program, directory, DEFAULT_METHODS)
             except ExportError as error:
                 raise PackError(f"{program.name}: {error}") from error
         telling.holds(f"{program.name}: exported as {3 + len(DEFAULT_METHODS)} graphs")

@@ -62,9 +62,10 @@ class Place:
         # What others bring about, a scrape for instance, may come later on a busy machine.
         expected, until = block.words.removeprefix(EVENTUALLY), time.monotonic() + 60
         wanted = list(filter(None, expected.split(" and ")))
+        environment = self.environment | {"ODECLIENT_URL": f"http://{self.addresses[SERVER]}"}
         while True:
             done = subprocess.run(
-                command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120, check=False
+                command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120, check=False
             )
             assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
             missing = [words for words in wanted if words not in done.stdout]
