@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from node_model.errors import ExportError
 from node_model.export_errors import explained
+from node_model.export_float64 import TRANSLATIONS
 from node_model.manifest import Graphs, MethodSpec, TensorSpec
 from node_model.program import Program
 from node_model.solvers.advance import advance
@@ -175,6 +176,7 @@ def _export(module: nn.Module, inputs: list[Tensor], names: list[str], outputs: 
                 input_names=names,
                 output_names=outputs,
                 dynamic_shapes=_shapes(module, inputs, lane),
+                custom_translation_table=TRANSLATIONS if inputs[0].dtype == torch.float64 else None,
                 dynamo=True,
                 verbose=False,
             )

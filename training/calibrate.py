@@ -95,8 +95,11 @@ def measured(
     threads: int,
     command: str,
     between: bool = False,
+    width: int = 8,
 ) -> Manifest:
     """The manifest with every program's limits and table. `model`: a module with programs(), that of the artifact.
+
+    `width`: how many items are solved side by side, which changes no figure.
 
     Errors: ValueError where there is nothing to measure, or no rows to keep.
     """
@@ -104,7 +107,7 @@ def measured(
     programs = dict(manifest.programs)
     with Progress(transient=False) as progress:
         for program in model.programs():
-            graphs = GraphProgram(directory, manifest, program.name, threads)
+            graphs = GraphProgram(directory, manifest, program.name, threads, width)
             measure = _Measure(manifest, model, program, graphs, items_of(program.name), progress, command)
             programs[program.name] = measure.between() if between else measure.run()
     return Manifest.model_validate(manifest.model_dump() | {"programs": programs})

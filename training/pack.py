@@ -35,6 +35,8 @@ from training.package import PackError, load_package
 
 FEW_ITEMS = 100
 """Fewer say little of a p99."""
+WIDTH = 64
+"""Items solved side by side while calibrating: a small network costs hardly more for many."""
 TRIED_TOL = 1e-3
 """At which the example is solved before anything is known of the model."""
 
@@ -135,7 +137,7 @@ def _uncalibrated(model: OwnModel, order: PackOrder, directory: Path, telling: T
     for program in model.programs():
         with telling.doing(f"{program.name}: exporting {3 + len(DEFAULT_METHODS)} graphs"):
             try:
-                graphs = export_program(program, directory)
+                graphs = export_program(program, directory, DEFAULT_METHODS)
             except ExportError as error:
                 raise PackError(f"{program.name}: {error}") from error
         telling.holds(f"{program.name}: exported as {3 + len(DEFAULT_METHODS)} graphs")
@@ -187,6 +189,6 @@ def _calibrated(
         return Items(inputs, given, labels, f"{len(inputs)} items of {source}")
 
     try:
-        return measured(directory, manifest, model, items_of, threads=order.threads, command=order.command)
+        return measured(directory, manifest, model, items_of, threads=order.threads, command=order.command, width=WIDTH)
     except ValueError as error:
         raise PackError(f"calibration: {error}") from error

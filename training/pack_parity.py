@@ -1,6 +1,7 @@
 """The exported graphs of a packed program held against its modules."""
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from training.pack_arrays import Array
 from training.package import PackError
 
 ITEMS = 16
+_NO_KERNEL = re.compile(r"Could not find an implementation for (\w+)\(")
 CLOSE = {"float32": 1e-4, "float64": 1e-10}
 """Relative to the largest number: kernels sum in another order."""
 STEP = 0.01
@@ -27,7 +29,15 @@ def check_parity(directory: Path, manifest: Manifest, program: Program, arrays: 
 
     Shapes: arrays, input first, each [item, ...].
     """
-    graphs = GraphProgram(directory, manifest, program.name, threads=1, width=ITEMS)
+    try:
+        graphs = GraphProgram(directory, manifest, program.name, threads=1, width=ITEMS)
+    except Exception as error:  # of the runtime
+        missing = _NO_KERNEL.search(str(error))
+        if not missing:
+            raise PackError(f"{program.name}: ONNX Runtime does not take the graphs: {error}") from error
+        float32 = "; keep the model in float32" if manifest.state_dtype == "float64" else ""
+        words = f"ONNX Runtime has no {missing[1]} for {manifest.state_dtype} on a CPU{float32}"
+        raise PackError(f"{program.name}: {words}, or compute it with other operators") from error
     inputs, *args = (array[:ITEMS] for array in arrays.values())
     fed = dict(zip((arg.name for arg in program.args), args, strict=True))
     tensors = tuple(map(torch.from_numpy, args))

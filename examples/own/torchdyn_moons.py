@@ -76,6 +76,7 @@ def moons(count):
 def train(steps=150):
     """By torchdyn alone."""
     torch.manual_seed(0)
+    torch.set_num_threads(1)
     model = classifier(1e-3)
     optimiser = torch.optim.Adam(model.parameters(), 2e-2)
     for step in range(int(steps)):
@@ -87,7 +88,7 @@ def train(steps=150):
         if step % 50 == 0 or step == int(steps) - 1:
             print(f"step {step}: loss {loss.item():.4f}", flush=True)
     torch.save(model.state_dict(), "torchdyn_moons.pt")
-    points, sides = moons(500)
+    points, sides = moons(300)
     np.savez("points.npz", point=points.numpy(), labels=sides.numpy())
     print("torchdyn_moons.pt, points.npz: written")
 

@@ -71,6 +71,8 @@ class Plain(nn.Module):
 
 
 class WithLogDet(nn.Module):
+    """The point, and a log-det of 0."""
+
     def forward(self, x):
         return torch.cat([x, torch.zeros_like(x[:, :1])], 1)
 
@@ -135,7 +137,7 @@ def train(steps=60):
         if step % 20 == 0 or step == int(steps) - 1:
             print(f"step {step}: {loss.item():.3f} nats", flush=True)
     torch.save(trained.state_dict(), "zuko_flow.pt")
-    np.save("points.npy", moons(500).numpy())
+    np.save("points.npy", moons(300).numpy())
     print("zuko_flow.pt, points.npy: written")
 
 

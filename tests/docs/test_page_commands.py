@@ -70,9 +70,10 @@ class Place:
         # What others bring about, a scrape for instance, may come later on a busy machine.
         expected, until = block.words.removeprefix(EVENTUALLY), time.monotonic() + 60
         wanted = list(filter(None, expected.split(" and ")))
+        environment = self.environment | {"ODECLIENT_URL": f"http://{self.addresses[SERVER]}"}
         while True:
             done = subprocess.run(
-                command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120, check=False
+                command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120, check=False
             )
             assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
             missing = [words for words in wanted if words not in done.stdout]
@@ -85,7 +86,9 @@ class Place:
     def serving(self, text=""):
         """A server with the settings that stand in front of a command, at an address of its own."""
         self.addresses[SERVER] = free_address()
-        settings = QUICK_START | dict(re.findall(r"(ODESERVE_\w+)=(\S+)", text))
+        given = dict(re.findall(r"(ODESERVE_\w+)=(\S+)", text))
+        # A folder that a page has filled itself is served whole.
+        settings = QUICK_START | ({"ODESERVE_MODELS": "*"} if "ODESERVE_MODELS_DIR" in given else {}) | given
         port = self.addresses[SERVER].rpartition(":")[2]
         command = [Path(sys.executable).with_name("odeserve"), "serve", "--port", port]
         with self._process(command, self.environment | settings) as process:
@@ -144,6 +147,6 @@ def test_commands_do_what_their_page_says(page, tmp_path):
 
 
 def test_pages_that_a_newcomer_follows_are_run():
-    assert {"start", "inputs", "answers", "access", "protocol-v2", "operations", "single-file"} <= {
+    assert {"start", "inputs", "answers", "access", "protocol-v2", "operations", "own-model", "single-file"} <= {
         page.stem for page in RUNNABLE
     }
