@@ -74,7 +74,8 @@ def commit() -> str:
 
 def _git(*words: str) -> str:
     command = ["git", *words]
-    return subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=True).stdout.strip()
+    done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=True)  # noqa: S603 - our own words
+    return done.stdout.strip()
 
 
 def rounded(value: float, digits: int = 5) -> float:
