@@ -109,7 +109,7 @@ function show(about) {
     element("label").textContent = label;
     element("label").classList.toggle("long", label.length > 2);
     element("nfe").textContent = lane ? String(lane.nfe) : "–";
-    element("steps").textContent = lane ? `${lane.accepted} accepted, ${lane.rejected} rejected` : "–";
+    element("steps").textContent = lane ? `${lane.accepted + lane.rejected}, ${lane.rejected} rejected` : "–";
     element("ms").textContent = lane ? `${lane.milliseconds.toFixed(1)} ms` : "–";
     element("error").textContent = lane ? errorAt(lane.tol) : "–";
     bars.forEach((/** @type {any} */ { bar, value, row }, /** @type {number} */ place) => {
