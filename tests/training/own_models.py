@@ -168,6 +168,12 @@ class Branching(nn.Module):
         return -y
 
 
+class Svd(nn.Module):
+    def forward(self, t, y, args):
+        squares = y[:, :, None] * y[:, None, :]
+        return -0.01 * torch.linalg.svdvals(squares)
+
+
 class Numpy(nn.Module):
     def forward(self, t, y, args):
         return torch.from_numpy(np.tanh(y.numpy()))
@@ -203,7 +209,6 @@ neighbours_in_decode = bad(lambda t, y: -y, decode=Grows())
 squeezed = bad(lambda t, y: -y.squeeze())
 explodes = bad(lambda t, y: y**3 + 1e3)
 stiff = bad(lambda t, y: -1e7 * (y - torch.cos(t)[:, None]))
-svd = bad(lambda t, y: -0.01 * torch.linalg.svdvals(y[:, :, None] * y[:, None, :] + torch.eye(2, dtype=y.dtype)))
 control = bad(lambda t, y: -y, decode=Signs())
 narrow = bad(lambda t, y: y * torch.ones(2) @ torch.ones(2, 2))
 fixed_count = bad(lambda t, y: -y * len(y) / len(y))
@@ -214,7 +219,7 @@ own_t = bad(lambda t, y: y, args=(OwnArg("t"),))
 still = bad(lambda t, y: y, interval=(1.0, 1.0))
 narrow_range = bad(lambda t, y: y, range=(0.0, 0.5))
 plane = bad(lambda t, y: y, encode=nn.Unflatten(1, (1, 2)))
-normed, branching, with_numpy = map(model_of, (Normed, Branching, Numpy))
+normed, branching, with_numpy, svd = map(model_of, (Normed, Branching, Numpy, Svd))
 
 
 def convolved():
