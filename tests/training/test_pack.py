@@ -163,6 +163,7 @@ def test_a_classifier_of_ones_own_answers_classify(client, folder):
         ("own_y", "outputs: 'y' means something else"),
         ("own_t", "args: 't' means something else"),
         ("still", "interval: expected two numbers that differ"),
+        ("odd_draw", "the manifest cannot say that: draw: Input should be 'standard_normal' or 'rademacher'"),
         ("narrow_range", "points.npy: input: expected numbers within 0 and 0.5, its range; holds"),
         ("plane", "for a state of another shape give state_shape=(1, 2)"),
         ("two_logits", "expected logits [item, 3], one for each of labels; got float32 [8, 2]"),
