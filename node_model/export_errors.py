@@ -10,7 +10,7 @@ from torch.fx import Node
 _OPERATOR = re.compile(r"No ONNX function found for <OpOverload\(op='([\w.]+)'")
 _DATA_DEPENDENT = re.compile(r"data-dependent|\bSym(Bool|Int|Float)\b")
 _NUMPY = ".numpy() is not supported"
-_LINE = re.compile(r'File "([^"]+)", line (\d+), in (\w+)\n\s+(.+)')
+_LINE = re.compile(r'File "([^"]+)", line (\d+), in ([\w<>]+)\n\s+(.+)')
 
 
 def explained(error: BaseException) -> str:

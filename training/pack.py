@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
 from node_model.checkpoint import WEIGHTS, publish, save_weights
 from node_model.errors import ExportError
@@ -72,6 +73,15 @@ def pack(order: PackOrder, telling: Telling) -> Path:
         Nothing is left behind.
     """
     _check_order(order)
+    try:
+        return _packed(order, telling)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise PackError(f"the manifest cannot say that: {where}{': ' if where else ''}{first['msg']}") from error
+
+
+def _packed(order: PackOrder, telling: Telling) -> Path:
     with telling.doing(f"building {order.package}"):
         model = load_package(order.package)
         example = read_arrays(order.example, model, order.items)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from node_model.own import OwnProgram, Shapes
+from node_model.torchdiffeq_field import TorchdiffeqField
 from training.pack_calls import called, described
 from training.package import PackError
 
@@ -27,7 +28,7 @@ def shapes_of(wanted: OwnProgram, classes: int, inputs: Tensor, args: Tensors) -
         _check_tensor(name, "encode", y, count, (inputs.dtype,))
         _check_state(wanted, y)
         _check_signature(name, wanted.field)
-        f = called(name, "field", wanted.field, t, y, args)
+        f = called(name, "field", wanted.field, t, y, args, hint=_adapted(wanted.field))
         if not isinstance(f, Tensor) or f.shape != y.shape or f.dtype != y.dtype:
             raise PackError(f"{name}: field: expected {described(y)} as the state, got {described(f)}")
         decoded = called(name, "decode", wanted.decode, y)
@@ -42,6 +43,16 @@ def shapes_of(wanted: OwnProgram, classes: int, inputs: Tensor, args: Tensors) -
         raise PackError(f"{name}: parts: expected sizes that sum to {y[0].numel()}, those of the state; got {sizes}")
     wide = tuple(output.dtype == torch.float64 and y.dtype == torch.float32 for output in outputs)
     return Shapes(tuple(inputs.shape[1:]), y[0].numel(), tuple(tuple(o.shape[1:]) for o in outputs), wide)
+
+
+def _adapted(field: nn.Module) -> str:
+    """What there is to know of a field that was written for one t."""
+    if not isinstance(field, TorchdiffeqField):
+        return ""
+    return (
+        "func was given t with axes of length one, which broadcasts against y; where it does more with t than to "
+        "calculate, write it for lanes: forward(t, y, args) with t [item]"
+    )
 
 
 def _check_state(wanted: OwnProgram, y: Tensor) -> None:
