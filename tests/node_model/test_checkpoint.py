@@ -114,7 +114,11 @@ def test_a_failed_publication_leaves_nothing_behind(tmp_path, failure):
 
     with pytest.raises(failure):
         publish(tmp_path / "cnf-toy" / "1", write)
-    assert list((tmp_path / "cnf-toy").iterdir()) == []
+    assert not (tmp_path / "cnf-toy").exists()
+    (tmp_path / "cnf-toy" / "2").mkdir(parents=True)
+    with pytest.raises(failure):
+        publish(tmp_path / "cnf-toy" / "1", write)
+    assert [path.name for path in (tmp_path / "cnf-toy").iterdir()] == ["2"]
 
 
 def test_a_version_is_never_overwritten(tmp_path):
