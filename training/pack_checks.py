@@ -103,7 +103,7 @@ def _check_part(name: str, part: str, run: Run, count: int) -> None:
     whole = run(slice(None))
     again = run(slice(None))
     for output, repeated in zip(whole, again, strict=True):
-        finite = output.flatten(1).isfinite().all(1)
+        finite = output.reshape(len(output), -1).isfinite().all(1)
         if not finite.all():
             lane = int((~finite).nonzero()[0])
             raise PackError(f"{name}: {part}: gives a number that is not finite for item {lane} of the example")
