@@ -135,7 +135,7 @@ def _served(client: httpx.Client, series: Any, tol: float) -> tuple[Any, float, 
         answer = client.post(url, content=body, headers=headers)
         waited.append(1e3 * (time.perf_counter() - began))
         (prediction,) = answer.raise_for_status().json()["predictions"]
-        places.append(prediction["output"]["place"])
+        places.append([at["place"] for at in prediction["output"]])
         nfe.append(prediction["solver"]["nfe"])
     return np.array(places), statistics.mean(nfe), statistics.median(waited)
 

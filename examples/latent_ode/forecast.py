@@ -59,7 +59,9 @@ def ask(client: httpx.Client, model: str, series: Array, tol: str) -> tuple[Arra
         raise SystemExit(f"{response.status_code}: {response.json()['error']['message']}")
     answer = response.json()
     outputs = [prediction["output"] for prediction in answer["predictions"]]
-    places, deviations = (np.array([output[name] for output in outputs]) for name in ("place", "deviation"))
+    places, deviations = (
+        np.array([[at[name] for at in output] for output in outputs]) for name in ("place", "deviation")
+    )
     nfe = np.mean([prediction["solver"]["nfe"] for prediction in answer["predictions"]])
     return places, deviations, float(nfe), answer["timing_ms"]["total"] / len(series)
 
