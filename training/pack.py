@@ -131,7 +131,11 @@ def _check(model: OwnModel, example: Mapping[str, Array], order: PackOrder, tell
             for line in check_program(model.program(name), wanted, inputs, tuple(args), TRIED_TOL):
                 telling.holds(line)
             # A copy, because a model's own float64 numbers would not outlast the way there and back.
-            check_wide(copy.deepcopy(model).double().program(name), inputs, tuple(args))
+            wide = copy.deepcopy(model).double()
+            check_wide(wide.program(name), inputs, tuple(args))
+            if model.dtype == torch.float32:
+                doubled = tuple(arg.double() for arg in args)
+                list(check_program(wide.program(name), wide.wanted[name], inputs.double(), doubled, TRIED_TOL))
 
 
 def _arrays(model: OwnModel, name: str, given: Mapping[str, Array], order: PackOrder) -> dict[str, Array]:

@@ -258,3 +258,23 @@ def ends():
 
 def nothing():
     return None
+
+
+class Cancels(nn.Module):
+    """Sums of large numbers that nearly cancel: rounding alone makes a batch differ from its items in float32."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(2)
+        self.wide, self.back = nn.Linear(2, 512), nn.Linear(512, 2, bias=False)
+
+    def forward(self, t, y, args):
+        hidden = torch.tanh(self.wide(y))
+        return 1e-3 * (self.back(hidden + 1e3) - self.back(torch.full_like(hidden, 1e3)))
+
+
+def cancels():
+    return OwnModel("predict", OwnProgram(nn.Identity(), Cancels(), nn.Identity()))
+
+
+faint_neighbours = bad(lambda t, y: -y + 1e-6 * y.mean(0))

@@ -1,5 +1,6 @@
 """odetrain pack: a model of one's own becomes an artifact that is served, and what cannot become one is refused."""
 
+import copy
 import json
 import shutil
 import sys
@@ -21,6 +22,8 @@ from service.models import load_model
 from service.settings import Settings
 from training import calibrate, cli, pack
 from training.pack_arrays import read_arrays
+from training.pack_checks import check_program
+from training.pack_shapes import shapes_of
 
 
 def packed(words):
@@ -144,6 +147,7 @@ def test_a_classifier_of_ones_own_answers_classify(client, folder):
         ("raises", "field: called with float32 [8], float32 [8, 2] it raises RuntimeError: mat1 and mat2"),
         ("in_place", "field: changes what it is given in place"),
         ("neighbours", "field: item 0 comes out otherwise alone than among others"),
+        ("faint_neighbours", "field: item 0 comes out otherwise alone than among others"),
         ("neighbours_later", "field: item 0 comes out otherwise alone than among others"),
         ("neighbours_in_encode", "encode: item 0 comes out otherwise alone"),
         ("neighbours_in_decode", "decode: item 0 comes out otherwise alone"),
@@ -188,6 +192,20 @@ def test_what_cannot_be_served_is_refused_with_the_reason(folder, monkeypatch, b
         assert "own_models.py:" in said
         assert LINES[build] in said
     assert not (folder / "checkpoints" / "bad").exists()
+
+
+def test_rounding_in_another_batch_is_no_neighbour():
+    """A float32 field whose sums cancel is taken, and said to be on its own by what it does in float64."""
+    model, inputs = own_models.cancels().eval().requires_grad_(False), torch.randn(8, 2)
+    wanted = model.wanted["predict"]
+    model.take_shapes({"predict": shapes_of(wanted, 0, inputs, ())})
+    field = model.program("predict").field
+    whole, t = field(torch.zeros(8), inputs, ()), torch.zeros(1)
+    alone = torch.cat([field(t, inputs[lane : lane + 1], ()) for lane in range(8)])
+    assert 1e-5 < float(((whole - alone).abs() / whole.abs().amax(1, keepdim=True)).max()) < 1e-2
+    assert len(list(check_program(model.program("predict"), wanted, inputs, (), 1e-3))) == 2
+    wide = copy.deepcopy(model).double()
+    assert len(list(check_program(wide.program("predict"), wide.wanted["predict"], inputs.double(), (), 1e-3))) == 2
 
 
 LINES = {
