@@ -49,7 +49,7 @@ def serve_until_stopped(settings: Settings, host: str, port: int, announce: Call
     listener = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     url = f"{'https' if tls else 'http'}://{shown}:{listener.getsockname()[1]}{settings.root_path}"
-    app = create_app(settings, _spans() if traces_wanted() else None)
+    app = create_app(settings, exported_spans())
     context: Context = app.state.context
     config = uvicorn.Config(
         app,
@@ -116,8 +116,10 @@ class DrainingServer(uvicorn.Server):
         runner.end_all(End.STOPPED)
 
 
-def _spans() -> Spans:
-    """Errors: ServeError without OpenTelemetry."""
+def exported_spans() -> Spans | None:
+    """Where the environment names a collector. Errors: ServeError without OpenTelemetry."""
+    if not traces_wanted():
+        return None
     try:
         from service.tracing import Spans as ExportedSpans
     except ImportError as error:

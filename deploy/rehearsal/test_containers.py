@@ -192,7 +192,7 @@ def test_replicas_behind_the_proxy_are_restarted_under_load_without_a_failed_req
         client.start()
     # Both at once: the service beside them goes on.
     stack.compose("--profile", "scale", "restart", "replica")
-    eventually(lambda: stack.query(up) == 3)
+    eventually(lambda: stack.query(up) == 3, seconds=240)
     stop.set()
     for client in clients:
         client.join(60)
