@@ -13,6 +13,15 @@ import time
 from collections import Counter
 from pathlib import Path
 
+# Ray's own patience is that of machines that do nothing else, and its workers give way to whoever else there is.
+os.environ |= {
+    "RAY_worker_niceness": "0",
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
+    # The proxy is on the head's node, and would leave the other replica idle.
+    "RAY_SERVE_PROXY_PREFER_LOCAL_NODE_ROUTING": "0",
+}
+
 import httpx
 import ray
 import yaml
@@ -24,6 +33,7 @@ from service.ray_app import DEPLOYMENT, Arguments
 ROOT = Path(__file__).parents[2]
 DIGIT = json.loads((ROOT / "examples" / "digits" / "7.json").read_text())
 DEPLOYED = yaml.safe_load((ROOT / "deploy" / "ray" / "serve.yaml").read_text())
+IMAGES = {"images": [DIGIT["image"]] * 8}
 CLIENTS = 8
 STORE_BYTES = 80 * 2**20
 QUIET_SECONDS = 30.0
@@ -45,7 +55,7 @@ class Load:
 
     def __init__(self, url):
         self.ended = []
-        self._url = f"{url}/classify?tol=1e-2&model=odenet-mnist"
+        self._url = f"{url}/classify?tol=1e-4&model=odenet-mnist"
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(CLIENTS)]
         for thread in self._threads:
@@ -56,7 +66,7 @@ class Load:
             while not self._stop.is_set():
                 begun = time.monotonic()
                 try:
-                    outcome = str(client.post(self._url, json=DIGIT).status_code)
+                    outcome = str(client.post(self._url, json=IMAGES).status_code)
                 except httpx.HTTPError as error:
                     outcome = type(error).__name__
                 self.ended.append((begun, time.monotonic(), outcome))
@@ -69,13 +79,19 @@ class Load:
             thread.join(90)
         return not any(thread.is_alive() for thread in self._threads)
 
-    def under_way(self, at):
-        return sum(begun <= at < ended for begun, ended, _ in self.ended)
-
     def failures(self, since, until=float("inf")):
-        """Of requests that began between two times or were under way at the first."""
-        some = [one for one in self.ended if one[1] >= since and one[0] < until]
-        return dict(Counter(outcome for *_, outcome in some if outcome != "200"))
+        """Of requests that began between two times."""
+        return dict(Counter(outcome for begun, _, outcome in self.ended if since < begun <= until and outcome != "200"))
+
+    def after(self, at, until):
+        """What became of whom when something was killed: failures of those that were under way, and of later ones."""
+        under_way = [outcome for begun, ended, outcome in self.ended if begun <= at < ended]
+        return {
+            "under_way": len(under_way),
+            "failed": dict(Counter(outcome for outcome in under_way if outcome != "200")),
+            "failed_later": self.failures(at, until),
+            "answered_later": sum(at < begun <= until and outcome == "200" for begun, _, outcome in self.ended),
+        }
 
     def answered(self, since):
         return sum(begun > since and outcome == "200" for begun, _, outcome in self.ended)
@@ -102,6 +118,13 @@ def replicas_below(raylet):
 def raylet_of(node):
     (info,) = node.all_processes["raylet"]
     return info.process.pid
+
+
+def end_of(pid):
+    """When a process was no more."""
+    while Path(f"/proc/{pid}").exists() and "ServeReplica" in Path(f"/proc/{pid}/cmdline").read_text():
+        time.sleep(0.001)
+    return time.monotonic()
 
 
 def targets(folder):
@@ -147,9 +170,7 @@ def asked(url):
         tensor = {"name": "points", "shape": [1, 2], "datatype": "FP64", "data": [0.1, 0.2]}
         described = client.get("/v2/models/cnf-two-moons").json()
         tensor["name"] = described["inputs"][0]["name"]
-        answer = client.post(
-            "/v2/models/cnf-two-moons/infer", json={"inputs": [tensor], "parameters": {"tol": 1e-3}}
-        )
+        answer = client.post("/v2/models/cnf-two-moons/infer", json={"inputs": [tensor], "parameters": {"tol": 1e-3}})
         found["v2"] = [answer.status_code, answer.json().get("model_name", answer.json())]
         found["v2 wrong"] = client.get("/v2/models/nobody").json()
         found["page"] = client.get("/").headers["Content-Type"]
@@ -209,7 +230,8 @@ def main(folder):
 
     load = Load(url)
     eventually(lambda: len(load.ended) > 100)
-    report["counted"] = [metric(target, "requests_total") for target in targets(folder)]
+    counted = 'requests_total{model="odenet-mnist",route="/classify",status="ok"}'
+    report["shared"] = [metric(target, counted) for target in targets(folder)]
 
     # A replica.
     (victim,) = replicas_below(raylet_of(second))
@@ -218,23 +240,26 @@ def main(folder):
     eventually(lambda: replicas_below(raylet_of(second)) not in ([], [victim]) and running() == 2)
     back = time.monotonic()
     eventually(lambda: load.answered(back) > 50)
-    until = time.monotonic()
-    report["replica"] = {"at": at, "back": back - at}
+    before = {target: metric(target, counted) for target in live(folder)}
+    eventually(lambda: sum(metric(target, counted) > before.get(target, 0) for target in live(folder)) == 2)
 
-    # A node.
-    gone = time.monotonic()
+    # A node. Its processes do not end in the same moment: what counts is when the replica does.
+    (victim,) = replicas_below(raylet_of(second))
+    died = []
+    watching = threading.Thread(target=lambda: died.append(end_of(victim)))
+    watching.start()
     cluster.remove_node(second, allow_graceful=False)
+    watching.join()
+    (gone,) = died
     eventually(lambda: time.monotonic() > gone + QUIET_SECONDS + 8)
     report["ended"] = load.stop()
     report["answered"] = sum(outcome == "200" for *_, outcome in load.ended)
     report["longest"] = max(ended - begun for begun, ended, _ in load.ended)
-    report["replica"] |= {"under_way": load.under_way(at), "failures": load.failures(at, until)}
-    report["node"] = {
-        "under_way": load.under_way(gone),
-        "failures": load.failures(gone, gone + QUIET_SECONDS),
-        "failures_later": load.failures(gone + QUIET_SECONDS),
-        "answered_later": load.answered(gone + QUIET_SECONDS),
-        "last_failure": max([ended - gone for _, ended, one in load.ended if one != "200" and ended > gone], default=0),
+    report["replica"] = {"seconds": back - at, **load.after(at, gone)}
+    report["node"] = load.after(gone, gone + QUIET_SECONDS)
+    report["after"] = {
+        "failed": load.failures(gone + QUIET_SECONDS),
+        "answered": load.answered(gone + QUIET_SECONDS),
     }
 
     # The application is taken away while it is at work.
@@ -252,7 +277,9 @@ def main(folder):
     report["graceful"] = outcome
     report["targets_left"] = len(live(folder))
     print("REPORT " + json.dumps(report), flush=True)
-    os._exit(0) if not end(cluster) else None
+    # By process, not by name: others may run Ray too.
+    ray.shutdown()
+    cluster.shutdown()
 
 
 def live(folder):
@@ -265,13 +292,6 @@ def live(folder):
         except httpx.TransportError:
             continue
     return found
-
-
-def end(cluster):
-    """By process, not by name: others may run Ray too."""
-    ray.shutdown()
-    cluster.shutdown()
-    return True
 
 
 if __name__ == "__main__":
