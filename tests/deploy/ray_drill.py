@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 # Ray's own patience is that of machines that do nothing else, and its workers give way to whoever else there is.
@@ -80,8 +81,9 @@ class Load:
         return not any(thread.is_alive() for thread in self._threads)
 
     def failures(self, since, until=float("inf")):
-        """Of requests that began between two times."""
-        return dict(Counter(outcome for begun, _, outcome in self.ended if since < begun <= until and outcome != "200"))
+        """Of requests that began and ended between two times."""
+        some = [outcome for begun, ended, outcome in self.ended if since < begun and ended <= until]
+        return dict(Counter(outcome for outcome in some if outcome != "200"))
 
     def after(self, at, until):
         """What became of whom when something was killed: failures of those that were under way, and of later ones."""
@@ -90,7 +92,9 @@ class Load:
             "under_way": len(under_way),
             "failed": dict(Counter(outcome for outcome in under_way if outcome != "200")),
             "failed_later": self.failures(at, until),
-            "answered_later": sum(at < begun <= until and outcome == "200" for begun, _, outcome in self.ended),
+            "answered_later": sum(
+                at < begun and ended <= until and outcome == "200" for begun, ended, outcome in self.ended
+            ),
         }
 
     def answered(self, since):
@@ -121,9 +125,10 @@ def raylet_of(node):
 
 
 def end_of(pid):
-    """When a process was no more."""
-    while Path(f"/proc/{pid}").exists() and "ServeReplica" in Path(f"/proc/{pid}/cmdline").read_text():
-        time.sleep(0.001)
+    """When a process was no more; one whose parent has not looked yet is none, and has no command line."""
+    with suppress(OSError):
+        while Path(f"/proc/{pid}/cmdline").read_bytes():
+            time.sleep(0.001)
     return time.monotonic()
 
 
@@ -235,8 +240,8 @@ def main(folder):
 
     # A replica.
     (victim,) = replicas_below(raylet_of(second))
-    at = time.monotonic()
     os.kill(victim, signal.SIGKILL)
+    at = end_of(victim)
     eventually(lambda: replicas_below(raylet_of(second)) not in ([], [victim]) and running() == 2)
     back = time.monotonic()
     eventually(lambda: load.answered(back) > 50)
@@ -245,17 +250,16 @@ def main(folder):
 
     # A node. Its processes do not end in the same moment: what counts is when the replica does.
     (victim,) = replicas_below(raylet_of(second))
-    died = []
-    watching = threading.Thread(target=lambda: died.append(end_of(victim)))
-    watching.start()
-    cluster.remove_node(second, allow_graceful=False)
-    watching.join()
-    (gone,) = died
+    quiet = time.monotonic()
+    removing = threading.Thread(target=cluster.remove_node, args=(second,), kwargs={"allow_graceful": False})
+    removing.start()
+    gone = end_of(victim)
+    removing.join()
     eventually(lambda: time.monotonic() > gone + QUIET_SECONDS + 8)
     report["ended"] = load.stop()
     report["answered"] = sum(outcome == "200" for *_, outcome in load.ended)
     report["longest"] = max(ended - begun for begun, ended, _ in load.ended)
-    report["replica"] = {"seconds": back - at, **load.after(at, gone)}
+    report["replica"] = {"seconds": back - at, **load.after(at, quiet)}
     report["node"] = load.after(gone, gone + QUIET_SECONDS)
     report["after"] = {
         "failed": load.failures(gone + QUIET_SECONDS),
