@@ -1,7 +1,10 @@
 """Does the capacity model foretell what a server does, and what follows for a million requests a second?
 
-The model is given step times, measured with nothing else running, and what a request takes beside the engine, from one
-load at one tolerance on one core. It then says what one and two shards do with a mix of tolerances, and how late.
+Where other programs take a part of the cores, so much less is to be expected: what the server had is recorded.
+
+The model is given step times; what a request takes beside the engine, from one load at one tolerance on one core; and
+what a second shard costs the first, from the same on two. It then says what one and two shards do with a mix of
+tolerances, and how late.
 
 Run: python -m benchmarks.scaling
 """
@@ -13,15 +16,15 @@ import resource
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import typer
 
-from benchmarks.known_cost.load import image_bodies
 from benchmarks.machine import described, training_paused
 from benchmarks.scaling.report import write
 from benchmarks.servers import ROOT, Running, ServerSpec, ours, running
@@ -32,7 +35,6 @@ from service.capacity.replica import Replica
 from service.load.arrivals import poisson_arrivals
 from service.load.client import LoadClient
 from service.simulation.program import Timings
-from training.data import load_images
 
 OUT = ROOT / "docs" / "benchmarks"
 NAME = "odenet-mnist"
@@ -42,7 +44,7 @@ DRAWN = ("1e-1",) * 5 + ("1e-2",) * 4 + ("1e-4",)
 """The same, each as often as it is asked for."""
 SINGLE = "1e-1"
 """The tolerance of the load from which it is learned what a request takes beside the engine."""
-CLIENTS, WARM_SECONDS, SECONDS, LONG_SECONDS = 64, 2.0, 8.0, 20.0
+CLIENTS, WARM_SECONDS, SECONDS, LONG_SECONDS = 256, 2.0, 5.0, 6.0
 AT = 0.6
 CORES = {1: "0", 2: "0,1"}
 """Of a server with so many shards."""
@@ -78,12 +80,23 @@ def pinned(shards: int) -> ServerSpec:
     return replace(spec, command=(*HURRY, "taskset", "-c", CORES[shards], *spec.command))
 
 
-def saturated(server: Running, tols: Sequence[str]) -> tuple[float, float]:
-    """Answers a second to clients that always ask again, and what their generator itself took for each, in seconds."""
+@dataclass(frozen=True)
+class Saturated:
+    """Under clients that always ask again: answers a second; cores that the server really had of those it was given;
+    seconds that the generator of the load took itself for each answer."""
+
+    per_second: float
+    had: float
+    client: float
+
+
+def saturated(server: Running, tols: Sequence[str]) -> Saturated:
+    """After warming up."""
     load(server.url, clients=CLIENTS, seconds=WARM_SECONDS, tols=tuple(tols))
-    before = _children_seconds()
+    before, busy, begun = _children_seconds(), server.cpu_seconds, time.monotonic()
     found = load(server.url, clients=CLIENTS, seconds=SECONDS, tols=tuple(tols))
-    return found.per_second, (_children_seconds() - before) / (found.per_second * SECONDS)
+    had = (server.cpu_seconds - busy) / (time.monotonic() - begun)
+    return Saturated(found.per_second, had, (_children_seconds() - before) / (found.per_second * SECONDS))
 
 
 def _children_seconds() -> float:
@@ -111,22 +124,30 @@ def one_round(bodies: Sequence[bytes], seed: int) -> dict[str, Any]:
     timings = measured_timings()
     replica = Replica(NAME, read_manifest(MODEL).programs["classify"], timings, read_mix(MIX), 1, beside=0.0)
     with running(pinned(1)) as server:
-        single, _ = saturated(server, (SINGLE,))
-    beside = 1 / single - replace(replica, mix=Mix((float(SINGLE),), (1.0,))).work
-    found: dict[str, Any] = {"timings": vars(timings), "single_per_second": single, "beside": beside, "shards": {}}
+        single = saturated(server, (SINGLE,))
+    with running(pinned(2)) as server:
+        double = saturated(server, (SINGLE,))
+    # By processor time: a core that others had in part would make requests look dear.
+    solving = replace(replica, mix=Mix((float(SINGLE),), (1.0,))).work
+    beside = single.had / single.per_second - solving
+    crowding = max(0.0, double.had / double.per_second / (solving + beside) - 1)
+    found: dict[str, Any] = {"timings": vars(timings), "single": asdict(single), "double": asdict(double)}
+    found |= {"beside": beside, "crowding": crowding, "shards": {}}
+    replica = replace(replica, crowding=crowding)
     for shards in CORES:
         with running(pinned(shards)) as server:
-            measured, client = saturated(server, DRAWN)
+            measured = saturated(server, DRAWN)
             # With two shards the client has no core of its own.
-            model = replace(replica, shards=shards, beside=beside + (client if shards > 1 else 0.0))
+            model = replace(replica, shards=shards, beside=beside + (measured.client if shards > 1 else 0.0))
             predicted = model.saturated()
-            late = latencies(server, AT * min(predicted, measured), bodies, seed)
-        model = replace(model, beside=beside + (late["client"] if shards > 1 else 0.0))
+            late = latencies(server, AT * min(predicted, measured.per_second), bodies, seed)
+        model = replace(replica, shards=shards, beside=beside + (late["client"] if shards > 1 else 0.0))
         said = model.at(late["rate"])
         found["shards"][str(shards)] = {
             "predicted_per_second": predicted,
-            "measured_per_second": measured,
-            "client": client,
+            "measured_per_second": measured.per_second,
+            "had": measured.had + (measured.client * measured.per_second if shards > 1 else 0.0),
+            "client": measured.client,
             "rate": late["rate"],
             "predicted_p50_ms": said.p50_ms,
             "predicted_p99_ms": said.p99_ms,
@@ -138,21 +159,21 @@ def one_round(bodies: Sequence[bytes], seed: int) -> dict[str, Any]:
     return found
 
 
-def curve(timings: Timings, beside: float) -> list[dict[str, Any]]:
+def curve(timings: Timings, beside: float, crowding: float) -> list[dict[str, Any]]:
     """Highest rate of a replica by shards and target, of which the replicas for any rate follow."""
     spec, rows = read_manifest(MODEL).programs["classify"], []
     for shards in (1, 2, 4):
-        replica = Replica(NAME, spec, timings, read_mix(MIX), shards, beside=beside)
+        replica = Replica(NAME, spec, timings, read_mix(MIX), shards, beside=beside, crowding=crowding)
         for target in (10.0, 20.0, 50.0):
             rows.append({"shards": shards, "p99_ms_wanted": target, **asdict(replica.most(target))})
     return rows
 
 
-def lateness(timings: Timings, beside: float) -> list[dict[str, Any]]:
+def lateness(timings: Timings, beside: float, crowding: float) -> list[dict[str, Any]]:
     """p99 of one and two shards by load."""
     spec, rows = read_manifest(MODEL).programs["classify"], []
     for shards in (1, 2):
-        replica = Replica(NAME, spec, timings, read_mix(MIX), shards, beside=beside)
+        replica = Replica(NAME, spec, timings, read_mix(MIX), shards, beside=beside, crowding=crowding)
         for part in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95):
             rows.append({"shards": shards, "load": part, **asdict(replica.at(part * shards / replica.work))})
     return rows
@@ -160,13 +181,14 @@ def lateness(timings: Timings, beside: float) -> list[dict[str, Any]]:
 
 def main(rounds: int = 5) -> None:
     """Write docs/benchmarks/scaling.{json,md,png}."""
-    bodies = image_bodies(load_images("mnist", None).test_images, 1)
+    bodies = [path.read_bytes() for path in sorted((ROOT / "examples" / "digits").glob("*.json"))]
     with training_paused():
         os.sched_setaffinity(0, {CLIENT_CORE})
         turns = [one_round(bodies, seed) for seed in range(rounds)]
         os.sched_setaffinity(0, {0, 1})
     middle = sorted(turns, key=lambda one: one["beside"])[rounds // 2]
     timings, beside = read_timings(middle["timings"]), statistics.median(one["beside"] for one in turns)
+    crowding = statistics.median(one["crowding"] for one in turns)
     recorded = {
         **described("onnxruntime", "uvicorn"),
         "model": NAME,
@@ -174,10 +196,11 @@ def main(rounds: int = 5) -> None:
         "clients": CLIENTS,
         "at": AT,
         "beside": beside,
+        "crowding": crowding,
         "timings": vars(timings),
         "rounds": turns,
-        "most": curve(timings, beside),
-        "lateness": lateness(timings, beside),
+        "most": curve(timings, beside, crowding),
+        "lateness": lateness(timings, beside, crowding),
     }
     (OUT / "scaling.json").write_text(json.dumps(recorded, indent=1) + "\n")
     write(OUT)

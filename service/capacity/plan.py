@@ -4,13 +4,14 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from service.capacity.replica import Figures, Replica
+from service.capacity.replica import CROWDING, Figures, Replica
 from service.simulation.stepper import Clock
 
 ASSUMPTIONS = (
     "requests come at random and independently (Poisson), and are shared out alike; least connections does better",
     "inputs cost as many evaluations as those of the calibration table, mean and p99",
     "a replica's cores are its own, one for each solver thread; the event loop takes its share of them",
+    f"each further solver thread of a replica makes everything {CROWDING:.0%} slower, which was measured for two",
     "no replica is meant to have more than 90 % of what it can do, however late requests may be",
     "the network, TLS and the proxy come on top",
 )
@@ -61,7 +62,7 @@ def costs_of(replica: Replica) -> tuple[Cost, ...]:
     for tol, share in zip(replica.mix.tols, replica.mix.shares, strict=True):
         method = program.cost.cheapest_method(tol, tol)
         nfe, worst = program.nfe(method, tol), program.nfe_p99(method, tol)
-        seconds = program.work(replica.items, method, tol) + replica.beside
+        seconds = program.work(replica.items, method, tol) + replica.stretch * replica.beside
         found.append(Cost(tol, share, method, nfe, worst, 1e3 * seconds))
     return tuple(found)
 
@@ -72,7 +73,7 @@ def make_plan(replica: Replica, rate: float, p99_ms: float, spare: int) -> Plan:
     needed = max(1, math.ceil(rate / at_most.rate))
     replicas, costs = needed + spare, costs_of(replica)
     work, evaluations = 1e3 * replica.work, sum(cost.share * cost.nfe_mean for cost in costs)
-    solving = work - 1e3 * replica.beside
+    solving = work - 1e3 * replica.stretch * replica.beside
     return Plan(
         rate,
         p99_ms,

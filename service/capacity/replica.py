@@ -13,6 +13,9 @@ from service.simulation.stepper import Clock
 
 BESIDE_SECONDS = 5e-4
 """Processor time of a request outside the engine: reading, parsing, answering. From docs/benchmarks/scaling.json."""
+CROWDING = 0.1
+"""By what part everything takes longer for each further solver thread: they share an interpreter and caches. From the
+same runs, of two; beyond it is extrapolated. Source: Gunther 1993, linear term of the universal scalability law."""
 REQUESTS = 4000
 BEGINNING = 0.2
 """Share of a run that is not looked at: the queue is still filling."""
@@ -57,17 +60,25 @@ class Replica:
     shards: int
     items: int = 1
     beside: float = BESIDE_SECONDS
+    crowding: float = CROWDING
     requests: int = REQUESTS
     seed: int = 0
 
     def program(self, clock: Clock) -> ServedProgram:
         """As it is simulated: what a request costs beside is charged to its rows."""
-        return simulated_program(self.model, self.spec, self.timings, clock, beside=self.beside / self.items)
+        timings = self.timings.stretched(self.stretch)
+        beside = self.stretch * self.beside / self.items
+        return simulated_program(self.model, self.spec, timings, clock, beside=beside)
+
+    @property
+    def stretch(self) -> float:
+        """How many times as long everything takes as with one solver thread."""
+        return 1 + self.crowding * (self.shards - 1)
 
     @property
     def work(self) -> float:
         """Mean seconds of a core that a request takes, in steps of full width."""
-        return seconds_per_request(self.program(Clock()), self.mix.traffic(self.items)) + self.beside
+        return seconds_per_request(self.program(Clock()), self.mix.traffic(self.items)) + self.stretch * self.beside
 
     def at(self, rate: float) -> Figures:
         """The real scheduler on simulated time."""

@@ -27,6 +27,14 @@ class Timings:
         width = self.lanes[method]
         return (between(self.steps[method])(width) + TURN_SECONDS) / (width * nfe_attempt)
 
+    def stretched(self, factor: float) -> "Timings":
+        """Where everything, turns included, takes so many times as long."""
+        steps = {
+            method: {lanes: factor * (one + TURN_SECONDS) - TURN_SECONDS for lanes, one in seconds.items()}
+            for method, seconds in self.steps.items()
+        }
+        return Timings(factor * self.start, steps, self.lanes)
+
 
 def timings_of(program: ServedProgram) -> Timings:
     """As they were measured when the program was loaded."""
