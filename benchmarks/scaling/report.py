@@ -72,6 +72,7 @@ def _most(row: dict[str, Any]) -> str:
 
 def _markdown(recorded: dict[str, Any]) -> str:
     two, rounds = medians(recorded, "2"), len(recorded["rounds"])
+    crowding = [one["crowding"] for one in recorded["rounds"]]
     lines = [
         "# The capacity model, and what was measured",
         "",
@@ -98,8 +99,9 @@ def _markdown(recorded: dict[str, Any]) -> str:
         "",
         "With one shard the client has the other core; with two it runs on the same two cores, and its own time for",
         f"each request, measured ({1e3 * two['client']:.3f} ms), is added in the model. A request takes",
-        f"{1e3 * recorded['beside']:.2f} ms beside the engine, and with two shards everything takes",
-        f"{recorded['crowding']:.0%} longer: they share an interpreter and caches.",
+        f"{1e3 * recorded['beside']:.2f} ms beside the engine, and with two shards everything takes "
+        f"{recorded['crowding']:.0%} longer",
+        f"({', '.join(f'{one:.0%}' for one in crowding)}): they share an interpreter and caches.",
         "",
         "![p99 by load, cores by requests a second](scaling.png)",
         "",
@@ -132,6 +134,7 @@ def _picture(recorded: dict[str, Any], path: Path) -> None:
     many.set(xlabel="requests a second", ylabel="cores", xscale="log", yscale="log", title="cores, none to spare")
     for axis in (late, many):
         axis.grid(alpha=0.3)
-        axis.legend(fontsize="small")
+    late.legend(fontsize="small", loc="lower right")
+    many.legend(fontsize="small")
     figure.savefig(path, dpi=110)
     plt.close(figure)

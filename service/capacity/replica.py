@@ -11,11 +11,14 @@ from service.simulation.program import Timings, simulated_program
 from service.simulation.run import seconds_per_request, simulate
 from service.simulation.stepper import Clock
 
-BESIDE_SECONDS = 5e-4
+BESIDE_SECONDS = 4.5e-4
 """Processor time of a request outside the engine: reading, parsing, answering. From docs/benchmarks/scaling.json."""
-CROWDING = 0.1
-"""By what part everything takes longer for each further solver thread: they share an interpreter and caches. From the
-same runs, of two; beyond it is extrapolated. Source: Gunther 1993, linear term of the universal scalability law."""
+CROWDING = 0.05
+"""By what part everything takes longer for each further solver thread: they share an interpreter and caches. In the same
+runs 0 to 17 % for the second, mostly about 2; beyond it is extrapolated.
+
+Source: Gunther 1993, the linear term of the universal scalability law.
+"""
 REQUESTS = 4000
 BEGINNING = 0.2
 """Share of a run that is not looked at: the queue is still filling."""

@@ -21,11 +21,17 @@ VARIABLES = APPLICATION["runtime_env"]["env_vars"]
 (DEPLOYMENT,) = APPLICATION["deployments"]
 
 
+# Without root: as root of a user namespace of one's own, where that is allowed.
+NAMESPACE = ("unshare", "--net", *(() if os.geteuid() == 0 else ("--map-root-user",)), "sh", "-c")
+
+
 def missing():
     if importlib.util.find_spec("ray") is None:
         return "Ray is missing (pip install 'odeserve[ray]')"
-    if os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("ip"):
-        return "a network namespace needs root, unshare and ip"
+    if not shutil.which("unshare") or not shutil.which("ip"):
+        return "unshare or ip is missing (Debian: apt-get install util-linux iproute2)"
+    if subprocess.run((*NAMESPACE, "ip link set lo up"), check=False, capture_output=True).returncode:
+        return "no network namespace can be had here"
     return None
 
 
@@ -41,7 +47,7 @@ def report(tmp_path_factory):
     script = Path(__file__).with_name("ray_drill.py")
     inside = f"ip link set lo up && exec {sys.executable} {script} {targets}"
     done = subprocess.run(
-        ("unshare", "-n", "sh", "-c", inside),
+        (*NAMESPACE, inside),
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
