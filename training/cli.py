@@ -64,17 +64,18 @@ def calibration_tables(manifest: Manifest) -> Iterator[Table]:
 def _run(config: RunConfig, name: str, data_dir: Path | None, resume: bool) -> None:
     # torch takes a second to import, which --help should not wait for
     from training.loop import train
-    from training.run_directory import runs_root
+    from training.run_directory import run_directory
     from training.runs import build_task
     from training.workers import started_workers
 
     with _one_line_errors(), started_workers(config.device) as workers:
-        run = runs_root() / name
+        run = run_directory(name)
         scores = train(build_task(config, data_dir, workers), config, run, resume=resume, workers=workers)
     if not workers.first:
         return
     typer.echo(f"{run}: " + ", ".join(f"{key} {value:.4g}" for key, value in scores.items()))
-    typer.echo(f"next: odetrain export {run} --name {name}")
+    step = "study" if config.family in BASELINES else "export"
+    typer.echo(f"next: odetrain {step} {run}")
 
 
 # Options that several commands share: what a run is made of.

@@ -88,6 +88,12 @@ class RunConfig:
 
     @classmethod
     def read(cls, path: Path) -> "RunConfig":
-        """The config a run directory was started with; a setting it does not name had the default."""
-        values = json.loads(path.read_text())
-        return cls(**(values | {"hidden": tuple(values["hidden"])}))
+        """The config a run directory was started with; a setting it does not name had the default.
+
+        Errors: FileNotFoundError when there is none; ValueError naming the file.
+        """
+        try:
+            values = json.loads(path.read_text())
+            return cls(**(values | {"hidden": tuple(values["hidden"])}))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path}: is no config of a run: {error}") from error

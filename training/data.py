@@ -6,6 +6,7 @@ Every random choice is a function of (seed, where in the run), so a resumed run 
 import gzip
 import hashlib
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,10 @@ CALIBRATION_ITEMS = 5_000
 
 
 def generator(*key: int) -> np.random.Generator:
-    """An independent stream for each key of up to four integers, the first being the seed."""
+    """An independent stream for each key of up to four integers, the first being the seed.
+
+    A key's trailing zeros do not count: numpy fills a key up with them.
+    """
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
 
 
@@ -157,7 +161,13 @@ def _located(name: str, source: _Source, file: str, data_dir: Path | None) -> Pa
 
     url = source.url + file
     cache = pooch.os_cache("odeserve") / name
-    return Path(pooch.retrieve(url, known_hash=f"sha256:{expected}", fname=file, path=cache, progressbar=True))
+    try:
+        return Path(pooch.retrieve(url, known_hash=f"sha256:{expected}", fname=file, path=cache, progressbar=True))
+    except OSError as error:
+        raise OSError(
+            f"{url}: could not be downloaded ({type(error).__name__}); fetch it elsewhere and name its folder with "
+            "--data-dir or ODETRAIN_DATA"
+        ) from error
 
 
 def _read_idx(path: Path) -> npt.NDArray[np.uint8]:
@@ -356,7 +366,20 @@ def _table_file(data: str, data_dir: Path | None) -> Path:
 
 
 def _read_table(path: Path) -> npt.NDArray[np.float64]:
-    rows = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=2)
-    if rows.ndim != 2 or len(rows) < 20 or not np.isfinite(rows).all():
-        raise ValueError(f"{path}: expected at least 20 finite rows [item, dim], got shape {list(rows.shape)}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of an empty .csv, which is told below
+            rows = (
+                np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=2)
+            )
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: is no table of numbers: {str(error).splitlines()[0]}") from error
+    if not isinstance(rows, np.ndarray) or rows.dtype.kind not in "iuf":
+        kind = rows.dtype if isinstance(rows, np.ndarray) else "an archive"
+        raise ValueError(f"{path}: expected real numbers, got {kind}")
+    if rows.ndim != 2 or len(rows) < 20 or rows.shape[1] < 1:
+        raise ValueError(f"{path}: expected at least 20 rows [item, dim], got shape {list(rows.shape)}")
+    if not np.isfinite(rows).all():
+        row, column = np.argwhere(~np.isfinite(rows))[0]
+        raise ValueError(f"{path}: row {row}, column {column}, counted from 0, is {rows[row, column]}, not finite")
     return rows.astype(np.float64)

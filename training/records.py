@@ -60,17 +60,22 @@ def _processor() -> str:
 
 
 def commit() -> str:
-    """The commit of this code, marked where files differ from it; `unknown` outside a repository."""
+    """The commit of this code, marked where files differ from it; `unknown` outside a repository.
+
+    What lies in docs is no code: one record written does not make the next one's commit differ.
+    """
     try:
-        return subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=10"],  # noqa: S607 - git is found by PATH everywhere
-            cwd=SOURCE,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
+        named = _git("describe", "--always", "--abbrev=10")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":!docs")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+    return f"{named}-dirty" if changed else named
+
+
+def _git(*words: str) -> str:
+    command = ["git", *words]
+    done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=True)  # noqa: S603 - our own words
+    return done.stdout.strip()
 
 
 def rounded(value: float, digits: int = 5) -> float:

@@ -5,8 +5,11 @@ from typing import Any
 
 from node_model.whole_file import write_whole
 from training.records import read_records
-from training.report_classifier import euler_steps, figure_three, memory, precision, regularisers, served, table_one
+from training.report_classifier import euler_steps, memory, table_one
 from training.report_density import protein, toys
+from training.report_figure_three import figure_three
+from training.report_precision import precision
+from training.report_serving import regularisers, served
 
 Record = dict[str, Any]
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from training.records import origin
 CONFIG, STATE, LOG, ORIGINS = "config.json", "state.pt", "log.jsonl", "origins.json"
 
 
-def runs_root() -> Path:
-    """Where runs live: `ODETRAIN_RUNS`, by default `runs/`."""
-    return Path(os.environ.get("ODETRAIN_RUNS", "runs"))
+def run_directory(name: str) -> Path:
+    """Where a run lives: in the folder `ODETRAIN_RUNS`, by default `runs/`. Errors: ValueError for what is no name."""
+    if name in ("", ".", "..") or Path(name).name != name:
+        raise ValueError(f"--name: expected the plain name of a folder, got {name!r}")
+    return Path(os.environ.get("ODETRAIN_RUNS", "runs")) / name
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,11 @@ def progress_of(run: Path) -> tuple[int, dict[str, float]]:
 
 
 def _load(run: Path) -> dict[str, Any]:
-    state: dict[str, Any] = torch.load(run / STATE, weights_only=True)
+    """Errors: FileNotFoundError when nothing was saved yet; ValueError for what is no state."""
+    try:
+        state: dict[str, Any] = torch.load(run / STATE, weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{run / STATE}: is cut or damaged; train anew under another --name") from error
     # runs of before there were averages
     return {"average": state["model"]} | state
 

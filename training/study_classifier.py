@@ -16,23 +16,18 @@ from torch import Tensor, nn
 
 from node_model.adjoint import odeint, odeint_adjoint
 from node_model.odenet import ODENet, ScalarTime
-from node_model.program import Program
-from node_model.solvers import solve_ivp
-from node_model.status import Status
 from training.config import RunConfig
 from training.data import ImageSet
-from training.evaluate import wilson_interval
 from training.kept import KeptBytes
 from training.records import rounded
 from training.solves import Counted, EvaluationCount
+from training.study_serving import score, study_serving
 from training.tasks import ClassifyTask
 
 METHOD = "dopri5"
 TABLE_TOL = 1e-3
 LADDER = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 EULER_STEPS = (1, 2, 4, 8, 16, 32)
-SERVED_ITEMS = 1_000
-SERVED_METHODS, SERVED_LADDER, REFERENCE_TOL = ("bosh3", "dopri5"), (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 1e-4), 1e-6
 BATCH, REPEATS = 128, 3
 PRECISIONS, TIMED_STEPS = ("float32", "bfloat16"), 9
 TIMES = torch.tensor([0.0, 1.0], dtype=torch.float64)
@@ -52,6 +47,7 @@ def study_classifier(task: ClassifyTask, ladder: tuple[float, ...] = LADDER, *, 
         "activation": config.activation,
         "precision": [config.precision_at(0), config.precision_at(config.epochs - 1)],
         "parameters": sum(p.numel() for p in task.model.parameters()),
+        "held_items": len(task.data.held_labels),
     }
     if isinstance(task.model, ODENet):
         metrics["step_seconds"] = _step_seconds(task)
@@ -63,7 +59,7 @@ def study_classifier(task: ClassifyTask, ladder: tuple[float, ...] = LADDER, *, 
     images = torch.from_numpy(task.data.train_images[:BATCH])
     labels = torch.from_numpy(task.data.train_labels[:BATCH])
     return metrics | {
-        "test": _errors(logits, task.data),
+        "test": score(logits, torch.from_numpy(task.data.test_labels)),
         "gradient": _gradient(lambda: model(images), labels, model),
     }
 
@@ -94,13 +90,6 @@ def _in_batches(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         return torch.cat([model(part) for part in images.split(250)])
 
 
-def _errors(logits: Tensor, data: ImageSet) -> dict[str, Any]:
-    """Share of wrong test labels with its 95 % interval."""
-    wrong = int((logits.argmax(-1) != torch.from_numpy(data.test_labels)).sum())
-    low, high = wilson_interval(wrong, len(logits))
-    return {"items": len(logits), "error": wrong / len(logits), "low": rounded(low), "high": rounded(high)}
-
-
 def _gradient(forward: Callable[[], Tensor], labels: Tensor, model: nn.Module) -> dict[str, float]:
     """Seconds of a batch's forward and backward pass, least of some, and bytes kept between the two."""
     seconds: list[tuple[float, float]] = []
@@ -123,6 +112,7 @@ class _Solved:
     def __init__(self, model: ODENet, data: ImageSet, config: RunConfig) -> None:
         self._model = model
         self._data = data
+        self._labels = torch.from_numpy(data.test_labels)
         self._config = config
         self._field = ScalarTime(model.field)
         self._features = _in_batches(model.features, torch.from_numpy(data.test_images))
@@ -140,8 +130,8 @@ class _Solved:
         for steps in track(euler_steps, "Euler steps"):
             found = self._logits(partial(self._euler, steps=steps))
             off = _rms_of_largest(found - reference)
-            euler.append({"steps": steps, **_errors(found, self._data), "logit_error_rms": off})
-        return {"tolerances": rows, "euler": euler, "serving": self._serving()}
+            euler.append({"steps": steps, **score(found, self._labels), "logit_error_rms": off})
+        return {"tolerances": rows, "euler": euler, **study_serving(self._model, self._data)}
 
     def _logits(self, solve: Callable[[Tensor], Tensor]) -> Tensor:
         with torch.no_grad():
@@ -163,7 +153,7 @@ class _Solved:
         began = time.perf_counter()
         logits = self._logits(solve)
         batches = -(-len(self._features) // BATCH)
-        row: dict[str, Any] = {"tol": tol, **_errors(logits, self._data), "nfe": rounded(count.take() / batches)}
+        row: dict[str, Any] = {"tol": tol, **score(logits, self._labels), "nfe": rounded(count.take() / batches)}
         row["seconds_per_batch"] = rounded((time.perf_counter() - began) / batches, 3)
         images = torch.from_numpy(self._data.train_images[:BATCH])
         labels = torch.from_numpy(self._data.train_labels[:BATCH])
@@ -182,47 +172,14 @@ class _Solved:
                 "solve_bytes_kept": kept.total,
             }
             self._model.zero_grad()
-        whole = odeint if self._config.family == "rknet" else odeint_adjoint
+        through_steps = self._config.family == "rknet" or self._config.regularize == "ernode"
+        whole = odeint if through_steps else odeint_adjoint
         row["gradient"] = _gradient(
             lambda: self._model(images, lambda f, y, t: whole(f, y, t, rtol=tol, atol=tol, method=METHOD)),
             labels,
             self._model,
         )
         return row, logits
-
-    def _serving(self) -> list[dict[str, Any]]:
-        """Held-back images, each with its own steps: cost and error of the methods that are exported."""
-        labels = torch.from_numpy(self._data.held_labels[-SERVED_ITEMS:])
-        (program,) = self._model.programs()
-        y0 = _in_batches(program.encode, torch.from_numpy(self._data.held_images[-SERVED_ITEMS:]))
-        reference, _, _ = _lanes(program, y0, METHOD, REFERENCE_TOL)
-        rows = []
-        for method in SERVED_METHODS:
-            for tol in track(SERVED_LADDER, f"{method}, lane by lane"):
-                logits, nfe, failed = _lanes(program, y0, method, tol)
-                rows.append(
-                    {
-                        "method": method,
-                        "tol": tol,
-                        "nfe": rounded(nfe),
-                        "error": float((logits.argmax(-1) != labels).double().mean()),
-                        "logit_error_rms": _rms_of_largest(logits - reference),
-                        "failed": failed,
-                    }
-                )
-        return rows
-
-
-def _lanes(program: Program, y0: Tensor, method: str, tol: float) -> tuple[Tensor, float, int]:
-    """Logits, mean NFE and failures of a solve in which every image takes its own steps."""
-    with torch.no_grad():
-        solved = [
-            solve_ivp(program.field, part, 0.0, [1.0], rtol=tol, atol=tol, method=method, dt0=1.0)
-            for part in y0.split(250)
-        ]
-        logits = torch.cat([program.decode(one.ys[-1])[0] for one in solved])
-    nfe = float(torch.cat([one.nfe for one in solved]).double().mean())
-    return logits, nfe, sum(int((one.status != Status.OK).sum()) for one in solved)
 
 
 def _rms_of_largest(difference: Tensor) -> float:

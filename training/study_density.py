@@ -14,7 +14,7 @@ from training.planar import PlanarFlow
 from training.records import rounded
 from training.solves import Counted, EvaluationCount
 from training.tasks import DensityTask
-from training.toy_densities import TOY_DENSITIES
+from training.toy_densities import TOY_DENSITIES, ToyDensity
 
 METHOD, TOL = "dopri5", 1e-5
 BATCH = 1_000
@@ -31,11 +31,13 @@ def study_density(task: DensityTask) -> dict[str, Any]:
         "data": config.data,
         "epochs": config.epochs,
         "parameters": sum(p.numel() for p in task.model.parameters()),
-        "test": solved.test(),
     }
     if config.family == "planar":
         metrics["layers"] = config.layers
+    else:
+        metrics |= {"hidden": config.hidden, "warp": config.warp, "objective": config.objective}
     toy = TOY_DENSITIES.get(config.data)
+    metrics["test"] = solved.test(toy)
     if toy is not None:
         metrics["entropy"] = rounded(toy.entropy())
         metrics["grid"] = {"reach": toy.reach, "density": solved.grid(toy.reach)}
@@ -55,18 +57,26 @@ class _Solved:
         self._task = task
         self._count = EvaluationCount()
 
-    def test(self) -> dict[str, float | int]:
-        """Mean log-density of the test points, with its standard error, and evaluations a solve."""
+    def test(self, toy: ToyDensity | None) -> dict[str, float | int]:
+        """Mean log-density of the test points, with its standard error, and evaluations a solve.
+
+        Of a toy also `gap`: how far the model's log-density is below the true one, point by point, whose standard error
+        is many times smaller than that of either mean.
+        """
         points = self._task.data.test
         values = self._log_prob(points)
-        mean = float(values.mean())
-        return {
+        mean, error = _mean(values)
+        found: dict[str, float | int] = {
             "items": len(points),
             "log_density": rounded(mean),
-            "standard_error": rounded(float(values.std()) / math.sqrt(len(points)), 3),
+            "standard_error": rounded(error, 3),
             "log_density_standardised": rounded(mean + sum(map(math.log, self._task.data.std))),
             "nfe": rounded(self._count.take() / -(-len(points) // BATCH)),
         }
+        if toy is not None:
+            gap, error = _mean(toy.log_density(points) - values)
+            found |= {"gap": rounded(gap), "gap_standard_error": rounded(error, 3)}
+        return found
 
     def grid(self, reach: float) -> list[list[float]]:
         """The density at the midpoints of a square of cells, [row from below][column]."""
@@ -95,6 +105,11 @@ class _Solved:
 
     def _integrate(self, func: nn.Module, y0: Any, times: Tensor) -> Any:
         return odeint(Counted(func, self._count), y0, times, rtol=TOL, atol=TOL, method=METHOD)
+
+
+def _mean(values: Any) -> tuple[float, float]:
+    """Mean and its standard error."""
+    return float(values.mean()), float(values.std()) / math.sqrt(len(values))
 
 
 def _points(t: float, state: Tensor) -> dict[str, Any]:

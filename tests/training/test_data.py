@@ -84,14 +84,45 @@ def test_points_from_a_file_are_deduplicated_before_they_are_split(tmp_path):
     ("content", "message"),
     [
         (np.zeros((100, 2)), "at least 20 finite rows|20 distinct rows"),
+        (np.diag(np.full(50, np.inf)), "row 0, column 0, counted from 0, is inf"),
         (np.full((100, 2), np.nan), "finite"),
         (np.zeros(100), r"\[item, dim\]"),
+        (np.zeros((100, 0)), r"\[item, dim\]"),
+        (np.zeros((100, 2), complex), "expected real numbers, got complex128"),
+        (np.full((100, 2), "seven"), "expected real numbers, got <U5"),
+        (np.full((100, 2), object()), "is no table of numbers"),
     ],
 )
 def test_a_table_that_cannot_be_learned_from_is_refused(tmp_path, content, message):
     np.save(tmp_path / "table.npy", content)
     with pytest.raises(ValueError, match=message):
         load_points(str(tmp_path / "table.npy"), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.npy", b""),
+        ("cut.npy", None),
+        ("text.npy", b"no array at all"),
+        ("words.csv", b"a,b\n" * 50),
+        ("ragged.csv", b"1,2\n3\n" * 50),
+        ("bytes.csv", bytes(range(128, 256))),
+        ("empty.csv", b""),
+    ],
+)
+def test_a_file_that_is_no_table_is_named(tmp_path, rng, name, content):
+    np.save(tmp_path / "whole.npy", rng.standard_normal((50, 2)))
+    (tmp_path / name).write_bytes((tmp_path / "whole.npy").read_bytes()[:-9] if content is None else content)
+    with pytest.raises(ValueError, match=rf"^{tmp_path / name}: (is no table of numbers|expected at least 20 rows)"):
+        load_points(str(tmp_path / name), seed=0)
+
+
+def test_an_archive_of_arrays_is_no_table(tmp_path, rng):
+    np.savez(tmp_path / "many.npz", rng.standard_normal((50, 2)))
+    (tmp_path / "many.npz").rename(tmp_path / "many.npy")
+    with pytest.raises(ValueError, match="expected real numbers, got an archive"):
+        load_points(str(tmp_path / "many.npy"), seed=0)
 
 
 def test_an_unknown_data_set_lists_the_known_ones():

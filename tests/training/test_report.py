@@ -2,12 +2,16 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from node_model.manifest import read_manifest
+from service.engine.cost import CostTable
 from training import cli
 from training.report import write_report
+from training.report_serving import auto_method
 from training.study_classifier import LADDER
 
 SMALL = "--epochs 1 --batch-size 64 --threads 1 --data"
@@ -62,9 +66,10 @@ def test_every_section_is_there_and_its_figures_are_those_of_the_records(page):
     for heading in ("Table 1", "Memory", "Figure 3", "Euler", "for serving", "ships", "bfloat16", "planar", "Records"):
         assert heading in text
     error = known["mlp-mnist"]["test"]["error"]
-    assert re.search(rf"\| mlp-mnist \| 1-layer MLP \| 1 \| {100 * error:.2f} %", text)
+    assert re.search(rf"\| mlp-mnist \| 1-layer MLP \| 1 \| float32 \| {100 * error:.2f} %", text)
     flow = known["cnf-pinwheel"]
-    assert f"{-flow['test']['log_density']:.3f} (+{-flow['test']['log_density'] - flow['entropy']:.3f})" in text
+    test = flow["test"]
+    assert f"{-test['log_density']:.3f} ({test['gap']:+.3f} ± {test['gap_standard_error']:.3f})" in text
     assert "odetrain baseline mlp --data digits --epochs 1" in text
 
 
@@ -97,6 +102,39 @@ def test_a_brief_study_has_table_one_and_what_is_served(page):
     assert [row["tol"] for row in brief["serving"]] == [row["tol"] for row in whole["serving"]]
 
 
+def test_a_toys_gap_is_that_to_its_entropy_but_surer(page):
+    flow = records(page)["cnf-pinwheel"]
+    test = flow["test"]
+    unpaired = -test["log_density"] - flow["entropy"]
+    assert abs(test["gap"] - unpaired) < 4 * (test["standard_error"] + test["gap_standard_error"])
+    assert test["gap"] > 0
+
+
+def test_a_served_image_is_solved_as_calibration_would_have_it(page):
+    whole = records(page)["odenet-mnist-plain"]
+    for method in ("bosh3", "dopri5", "tsit5"):
+        rows = [row for row in whole["serving"] if row["method"] == method]
+        cuts = [round(1 / row["first_dt"]) for row in rows]
+        assert cuts == sorted(cuts)
+        assert all(row["nfe"] >= (4 if method == "bosh3" else 7) for row in rows)
+        errors = [row["logit_error_p99"] for row in rows]
+        assert errors[-1] < errors[0]
+    assert [row["items"] for row in whole["served"]] == [297] * 3
+    assert f"| {auto_method(whole['serving'], 1e-2)} (auto) |" in page.read_text()
+
+
+@pytest.mark.parametrize("model", ["odenet-mnist", "odenet-fashion"])
+def test_the_automatic_method_is_the_services(model):
+    spec = read_manifest(Path("checkpoints") / model / "1").programs["classify"]
+    rows = [
+        {"method": row.method, "tol": row.tol, "nfe": row.nfe_mean, "logit_error_p99": row.error_p99}
+        for row in spec.calibration.rows
+    ]
+    table = CostTable(spec)
+    for tol in {row["tol"] for row in rows}:
+        assert auto_method(rows, tol) == table.cheapest_method(tol, tol)
+
+
 def test_the_grid_of_a_density_sums_to_one(page):
     grid = records(page)["cnf-pinwheel"]["grid"]
     cell = (2 * grid["reach"] / len(grid["density"])) ** 2
@@ -120,7 +158,7 @@ def test_an_artifact_is_studied_as_the_run_that_it_was_exported_from(page, tmp_p
     record = json.loads((tmp_path / "docs" / "runs" / "pinwheel.json").read_text())
     of_run = json.loads((page.parent / "runs" / "cnf-pinwheel.json").read_text())
     assert record["command"] == of_run["command"]
-    assert record["metrics"] == of_run["metrics"] | {"history": []}
+    assert record["metrics"] == of_run["metrics"] | {"history": [], "origins": record["metrics"]["origins"]}
 
 
 def test_a_directory_that_holds_neither_run_nor_artifact_is_named(tmp_path):

@@ -51,7 +51,11 @@ def files_of_at_most(size: int) -> None:
 def test_a_full_disk_ends_a_run_and_room_lets_it_go_on(tmp_path):
     full = odetrain(tmp_path, SMALL, preexec_fn=partial(files_of_at_most, 30_000))
     said_in_a_line(full, "state.pt", "File too large")
-    assert {path.name for path in (tmp_path / "runs" / "small").iterdir()} == {"config.json", "log.jsonl"}
+    assert {path.name for path in (tmp_path / "runs" / "small").iterdir()} == {
+        "config.json",
+        "log.jsonl",
+        "origins.json",
+    }
     assert odetrain(tmp_path, f"{SMALL} --resume").returncode == 0
     state = torch.load(tmp_path / "runs" / "small" / "state.pt", weights_only=True)
     log = (tmp_path / "runs" / "small" / "log.jsonl").read_text().splitlines()
@@ -116,7 +120,7 @@ def test_a_corrupt_or_partial_download_is_refused_and_not_kept(tmp_path, monkeyp
             "mnist",
             replace(source, url=f"http://127.0.0.1:{server.server_port}/"),
         )
-        with pytest.raises((ValueError, OSError), match=r"hash|IncompleteRead"):
+        with pytest.raises((ValueError, OSError), match=r"hash|could not be downloaded .*--data-dir"):
             data.load_images("mnist")
         server.shutdown()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -142,3 +146,17 @@ def test_a_run_that_failed_before_it_saved_anything_does_not_stand_in_the_way(tm
 def test_solvers_that_there_are_not_are_told_before_the_first_epoch(tmp_path, options, words):
     said_in_a_line(odetrain(tmp_path, f"odenet --data digits --epochs 2 {options}"), *words)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "a/b", "..", "/tmp/x"])
+def test_a_run_stays_in_the_folder_of_runs(tmp_path, name):
+    said_in_a_line(odetrain(tmp_path, f"{SMALL} --name {name}"), "--name", "plain name")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(("file", "words"), [("state.pt", "cut or damaged"), ("config.json", "is no config")])
+def test_a_damaged_run_is_named(tmp_path, file, words):
+    assert odetrain(tmp_path, SMALL).returncode == 0
+    path = tmp_path / "runs" / "small" / file
+    path.write_bytes(path.read_bytes()[:-100])
+    said_in_a_line(odetrain(tmp_path, f"{SMALL} --resume"), str(path), words)
