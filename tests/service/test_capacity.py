@@ -196,7 +196,7 @@ def test_without_a_number_this_machine_is_measured(monkeypatch):
         "--program",
         "sample",
         "--items",
-        "50",
+        "4",
         "--rps",
         "5",
         "--mix",
@@ -209,7 +209,7 @@ def test_without_a_number_this_machine_is_measured(monkeypatch):
     document = json.loads(done.output)
     assert (document["program"], document["items"], document["evaluation"]) == (
         "sample",
-        50,
+        4,
         "measured on this machine",
     )
     assert document["ms_per_evaluation"] > 0
