@@ -14,8 +14,9 @@ from service.simulation.stepper import Clock
 BESIDE_SECONDS = 4.5e-4
 """Processor time of a request outside the engine: reading, parsing, answering. From docs/benchmarks/scaling.json."""
 CROWDING = 0.05
-"""By what part everything takes longer for each further solver thread: they share an interpreter and caches. In the same
-runs 0 to 17 % for the second, mostly about 2; beyond it is extrapolated.
+"""By what part everything takes longer for each further solver thread: they share an interpreter and caches.
+
+In the same runs 0 to 17 % for the second, mostly about 2; beyond it is extrapolated.
 
 Source: Gunther 1993, the linear term of the universal scalability law.
 """
