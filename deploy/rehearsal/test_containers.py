@@ -190,12 +190,14 @@ def test_replicas_behind_the_proxy_are_restarted_under_load_without_a_failed_req
     clients = [threading.Thread(target=ask) for _ in range(8)]
     for client in clients:
         client.start()
-    # Both at once: the service beside them goes on.
-    stack.compose("--profile", "scale", "restart", "replica")
-    eventually(lambda: stack.query(up) == 3, seconds=240)
-    stop.set()
-    for client in clients:
-        client.join(60)
+    try:
+        # Both at once: the service beside them goes on.
+        stack.compose("--profile", "scale", "restart", "replica")
+        eventually(lambda: stack.query(up) == 3, seconds=240)
+    finally:
+        stop.set()
+        for client in clients:
+            client.join(60)
     assert set(outcomes) == {200}
     stack.compose("--profile", "scale", "stop", "replica", "proxy")
 
