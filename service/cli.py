@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands import bench, check, classify, density, models, predict, sample, serve, tradeoff, trajectory
+from service.commands import bench, check, classify, density, models, plan, predict, sample, serve, tradeoff, trajectory
 from service.commands.examples import examples
 
 EPILOG = examples(
@@ -27,6 +27,7 @@ for module, panel in (
     (models, _SERVER),
     (check, _SERVER),
     (bench, _SERVER),
+    (plan, _SERVER),
     (tradeoff, _CLIENT),
     (classify, _CLIENT),
     (density, _CLIENT),

@@ -49,7 +49,7 @@ def serve_until_stopped(settings: Settings, host: str, port: int, announce: Call
     listener = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     url = f"{'https' if tls else 'http'}://{shown}:{listener.getsockname()[1]}{settings.root_path}"
-    app = create_app(settings, _spans() if traces_wanted() else None)
+    app = create_app(settings, exported_spans())
     context: Context = app.state.context
     config = uvicorn.Config(
         app,
@@ -75,7 +75,8 @@ def serve_until_stopped(settings: Settings, host: str, port: int, announce: Call
 
 
 class DrainingServer(uvicorn.Server):
-    """A server that on a signal first says that it stops, then closes its listener, then ends what is under way.
+    """A server that on a signal first tells proxies that it stops, then everybody, then closes its listener, then ends
+    what is under way.
 
     uvicorn's own closes the listener at once, which a proxy sees as refused connections, and exits 143.
     """
@@ -91,9 +92,9 @@ class DrainingServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """First signal: drain. Second: leave at once, whatever is under way."""
-        if self._context.draining:
+        if self._context.leaving:
             os._exit(128 + sig)
-        self._context.draining = True
+        self._context.leaving = True
         self._loop.call_soon_threadsafe(self._begin)
 
     def _begin(self) -> None:
@@ -101,6 +102,10 @@ class DrainingServer(uvicorn.Server):
 
     async def _drain(self) -> None:
         settings, runner = self._context.settings, self._context.runner
+        if settings.lame_duck_seconds:
+            log.info("stopping: not ready any more, requests are answered for %g s", settings.lame_duck_seconds)
+            await asyncio.sleep(settings.lame_duck_seconds)
+        self._context.draining = True
         if settings.drain_notice_seconds:
             log.info("stopping: new requests are turned away for %g s", settings.drain_notice_seconds)
             await asyncio.sleep(settings.drain_notice_seconds)
@@ -111,8 +116,10 @@ class DrainingServer(uvicorn.Server):
         runner.end_all(End.STOPPED)
 
 
-def _spans() -> Spans:
-    """Errors: ServeError without OpenTelemetry."""
+def exported_spans() -> Spans | None:
+    """Where the environment names a collector. Errors: ServeError without OpenTelemetry."""
+    if not traces_wanted():
+        return None
     try:
         from service.tracing import Spans as ExportedSpans
     except ImportError as error:

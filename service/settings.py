@@ -88,7 +88,10 @@ class Settings(BaseSettings):
     keep_alive_seconds: Annotated[int, Unit("s")] = Field(
         default=75, ge=0, description="how long an idle connection is kept"
     )
-    drain_notice_seconds: Seconds = Field(default=0, ge=0, description="after a signal, still listen and answer 503")
+    lame_duck_seconds: Seconds = Field(
+        default=0, ge=0, description="after a signal, /health/ready says 503 and everything else goes on as before"
+    )
+    drain_notice_seconds: Seconds = Field(default=0, ge=0, description="then, still listen and answer 503")
     drain_seconds: Seconds = Field(default=10, ge=0, description="then, for running requests to end")
     api_keys: Keys = Field(default=(), description="who may ask; nobody needs a key when not set")
     cors_origins: Names = Field(default=(), description="pages of other origins that may ask from a browser; * for all")

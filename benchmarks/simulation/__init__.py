@@ -1,1 +1,1 @@
-"""The real queue, scheduler and lanes of the engine, run on simulated time."""
+"""How long may a request wait for its due time?"""

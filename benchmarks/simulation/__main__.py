@@ -13,14 +13,12 @@ from rich.progress import track
 from benchmarks.machine import described, training_paused
 from benchmarks.servers import ROOT
 from benchmarks.simulation.report import write
-from benchmarks.simulation.run import Traffic, simulate
-from benchmarks.simulation.stepper import Clock, SimulatedStepper, between
-from node_model.manifest import ProgramSpec, read_manifest
-from service.engine.cost import CostTable
-from service.engine.program import ServedProgram, usual_factor, worst_factor
-from service.engine.speed import TURN_SECONDS, Speed
+from node_model.manifest import read_manifest
 from service.models import load_model
 from service.settings import Settings
+from service.simulation.program import simulated_program, timings_of
+from service.simulation.run import Traffic, seconds_per_request, simulate
+from service.simulation.stepper import Clock
 
 OUT = ROOT / "docs" / "benchmarks"
 MODEL = ROOT / "checkpoints" / "odenet-mnist" / "1"
@@ -33,31 +31,6 @@ BEGINNING = 0.2
 """Share of a run that is not looked at: queues are still filling."""
 LONGER = 4
 """Runs at or above what can be done are so many times as long: their queues take long to fill."""
-
-
-def measured() -> dict[str, Any]:
-    """What the model's steps take on this machine. Units: seconds."""
-    program = load_model(MODEL, Settings()).programs["classify"]
-    steps = {
-        method: {lanes: program.speed.latency(0, method, 1, lanes) - TURN_SECONDS for lanes in range(1, width + 1)}
-        for method, width in program.lanes.items()
-    }
-    return {"start": program.speed.latency(1, "bosh3", 0, 1), "steps": steps, "lanes": dict(program.lanes)}
-
-
-def simulated_program(spec: ProgramSpec, timings: dict[str, Any], clock: Clock) -> ServedProgram:
-    """The model with its network replaced by what it takes."""
-    steps = {method: {int(n): s for n, s in seconds.items()} for method, seconds in timings["steps"].items()}
-    at = {method: between(seconds) for method, seconds in steps.items()}
-    lanes = timings["lanes"]
-    evaluations = {
-        method: (at[method](width) + TURN_SECONDS) / (width * spec.methods[method].nfe_attempt)
-        for method, width in lanes.items()
-    }
-    stepper = SimulatedStepper(spec, clock, timings["start"], lambda method, width: at[method](width), TURN_SECONDS)
-    speed = Speed(timings["start"], evaluations, steps, clock)
-    factors = usual_factor(clock), worst_factor(clock)
-    return ServedProgram("odenet-mnist", "odenet-mnist", stepper, CostTable(spec), speed, lanes, *factors)
 
 
 def cell(ends: dict[str, np.ndarray], simulated_seconds: float) -> dict[str, Any]:
@@ -103,17 +76,17 @@ def _share(some: np.ndarray, of: np.ndarray) -> float:
 def main(requests: int = 1_500_000, seed: int = 0) -> None:
     """Every K at every load, the requests shared evenly among them."""
     with training_paused():
-        timings = measured()
+        timings = timings_of(load_model(MODEL, Settings()).programs["classify"])
     spec, traffic = read_manifest(MODEL).programs["classify"], Traffic()
     lengths = {load: LONGER if load >= 1 else 1 for load in LOADS}
     each = requests // (len(PATIENCES) * sum(lengths.values()))
     runs = []
     for patience, load in track([(k, load) for k in PATIENCES for load in LOADS], "simulated runs"):
         clock = Clock()
-        program = simulated_program(spec, timings, clock)
-        count = each * lengths[load]
+        program = simulated_program("odenet-mnist", spec, timings, clock)
+        count, rate = each * lengths[load], load * SHARDS / seconds_per_request(program, traffic)
         ends = simulate(
-            program, clock, load=load, patience=patience, requests=count, shards=SHARDS, traffic=traffic, seed=seed
+            program, clock, rate=rate, patience=patience, requests=count, shards=SHARDS, traffic=traffic, seed=seed
         )
         row = {"patience": "shortest first" if patience == SHORTEST else patience, "load": load, "requests": count}
         runs.append(row | cell(ends.arrays(), clock.now))
@@ -122,8 +95,8 @@ def main(requests: int = 1_500_000, seed: int = 0) -> None:
         "requests": sum(row["requests"] for row in runs),
         "shards": SHARDS,
         "traffic": vars(traffic),
-        "timings_ms": {"start": round(1e3 * timings["start"], 4), "lanes": timings["lanes"]}
-        | {m: {n: round(1e3 * s, 3) for n, s in seconds.items()} for m, seconds in timings["steps"].items()},
+        "timings_ms": {"start": round(1e3 * timings.start, 4), "lanes": timings.lanes}
+        | {m: {n: round(1e3 * s, 3) for n, s in seconds.items()} for m, seconds in timings.steps.items()},
         "runs": runs,
     }
     (OUT / "scheduling.json").write_text(json.dumps(recorded, indent=1) + "\n")

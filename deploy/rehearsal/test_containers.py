@@ -20,6 +20,13 @@ ROOT = Path(__file__).parents[2]
 PROJECT = "odeserve-rehearsal"
 DIGIT = json.loads((ROOT / "examples" / "digits" / "7.json").read_text())
 GRAFANA = "grafana/grafana:11.6.0"
+HAPROXY = "haproxy:2.6"
+STAND_IN = """
+FROM python:3.11-slim-bookworm
+RUN apt-get update -qq && apt-get install -y -qq haproxy
+USER haproxy
+"""
+"""Debian's HAProxy is a 2.6 as well; for where the image cannot be had."""
 
 
 def run(*command, **variables):
@@ -49,8 +56,9 @@ class Stack:
     """The composed services, on free ports of the loopback interface."""
 
     def __init__(self):
-        self.ports = {name: free_port() for name in ("SERVICE", "PROMETHEUS", "GRAFANA")}
+        self.ports = {name: free_port() for name in ("SERVICE", "PROXY", "PROMETHEUS", "GRAFANA")}
         self.url = f"http://127.0.0.1:{self.ports['SERVICE']}"
+        self.proxy = f"http://127.0.0.1:{self.ports['PROXY']}"
         self.prometheus = f"http://127.0.0.1:{self.ports['PROMETHEUS']}"
 
     def compose(self, *words):
@@ -72,21 +80,26 @@ class Stack:
         return float(result[0]["value"][1]) if result else None
 
 
+def pulled(image):
+    done = subprocess.run(("docker", "pull", "--quiet", image), capture_output=True, timeout=600, check=False)
+    return done.returncode == 0
+
+
 @pytest.fixture(scope="module")
 def stack():
     stack = Stack()
     try:
-        pulled = subprocess.run(("docker", "pull", "--quiet", GRAFANA), capture_output=True, timeout=600, check=False)
-        services = () if pulled.returncode == 0 else ("service", "prometheus")
+        services = () if pulled(GRAFANA) else ("service", "prometheus")
         stack.compose("up", "--detach", "--build", "--wait", "--wait-timeout", "300", *services)
         yield stack
     finally:
-        stack.compose("down", "--volumes", "--timeout", "1")
+        stack.compose("--profile", "scale", "down", "--volumes", "--timeout", "1")
 
 
 def test_the_compose_file_is_valid():
     assert run("docker", "compose", "config", "--quiet") == ""
     assert run("docker", "compose", "--profile", "train", "config", "--quiet") == ""
+    assert run("docker", "compose", "--profile", "scale", "config", "--quiet") == ""
 
 
 def test_the_service_runs_confined(stack):
@@ -153,6 +166,40 @@ def test_grafana_has_its_dashboards(stack):
         pytest.skip(f"no {GRAFANA} here")
     found = httpx.get(f"http://127.0.0.1:{stack.ports['GRAFANA']}/api/search?type=dash-db").json()
     assert len(found) == len(list((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json")))
+
+
+def test_replicas_behind_the_proxy_are_restarted_under_load_without_a_failed_request(stack, tmp_path):
+    if not pulled(HAPROXY):
+        (tmp_path / "Dockerfile").write_text(STAND_IN)
+        run("docker", "build", "--quiet", "--tag", HAPROXY, str(tmp_path))
+    stack.compose("--profile", "scale", "up", "--detach", "--wait", "--wait-timeout", "300", "replica", "proxy")
+    up = 'count(haproxy_server_status{proxy="replicas", state="UP"} == 1)'
+    eventually(lambda: stack.query(up) == 3)
+    eventually(lambda: stack.query('count(up{job="odeserve"} == 1)') == 3)
+    outcomes, stop = Counter(), threading.Event()
+
+    def ask():
+        with httpx.Client(timeout=30) as client:
+            while not stop.is_set():
+                try:
+                    outcomes[client.post(f"{stack.proxy}/classify?tol=1e-2", json=DIGIT).status_code] += 1
+                except httpx.TransportError as error:
+                    outcomes[type(error).__name__] += 1
+                time.sleep(0.02)
+
+    clients = [threading.Thread(target=ask) for _ in range(8)]
+    for client in clients:
+        client.start()
+    try:
+        # Both at once: the service beside them goes on.
+        stack.compose("--profile", "scale", "restart", "replica")
+        eventually(lambda: stack.query(up) == 3, seconds=240)
+    finally:
+        stop.set()
+        for client in clients:
+            client.join(60)
+    assert set(outcomes) == {200}
+    stack.compose("--profile", "scale", "stop", "replica", "proxy")
 
 
 def test_a_stop_under_load_loses_nothing(stack):

@@ -1,6 +1,7 @@
 """Tables made from recorded files: a page says `<!-- figures: NAME WORDS -->` where it wants one."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,40 @@ def solvers() -> str:
     return table(("model", "batch", *names), rows) + _source(recorded)
 
 
+def proxies() -> str:
+    """What stands in front of replicas."""
+    recorded = _recorded("proxies")
+    rows = [
+        (
+            name,
+            f"{one['per_second']:.0f}",
+            f"{one['cores']:.2f}",
+            f"{one['single_p50']:.1f} ms",
+            f"{one['proxy_ms']:.2f} ms" if one["proxy_ms"] else "-",
+            f"{one['replica_ms']:.2f} ms",
+        )
+        for name, one in recorded["results"].items()
+    ]
+    heads = ("", "answers a second, 64 clients", "cores used", "one client, p50", "of a core: the proxy", "the replica")
+    return table(heads, rows) + _source(recorded)
+
+
+def scaling() -> str:
+    """Replicas for a rate, by cores of each and target."""
+    recorded, rates = _recorded("scaling"), (1e3, 1e5, 1e6)
+    rows = [
+        (
+            str(row["shards"]),
+            f"{row['p99_ms_wanted']:g} ms",
+            f"{row['rate']:.0f}",
+            *(f"{row['shards'] * math.ceil(rate / row['rate']):,}" for rate in rates),
+        )
+        for row in recorded["most"]
+    ]
+    heads = ("cores of a replica", "p99 within", "requests/s", *(f"cores for {rate:,.0f}/s" for rate in rates))
+    return table(heads, rows) + f"\n`{recorded['model']}`, tolerances {recorded['mix']}." + _source(recorded)
+
+
 def _milliseconds(solvers: dict[str, Any], name: str) -> str:
     if name not in solvers:
         return "-"
@@ -93,4 +128,4 @@ def _latest(model: str) -> Path:
     return max((path for path in (CHECKPOINTS / model).iterdir()), key=lambda path: int(path.name))
 
 
-FIGURES = {maker.__name__: maker for maker in (tradeoff, models, serving, solvers)}
+FIGURES = {maker.__name__: maker for maker in (tradeoff, models, serving, solvers, proxies, scaling)}

@@ -111,7 +111,7 @@ async def live(request: Request) -> Response:
 @router.get("/health/ready", response_model=Readiness, responses=documented(Code.NOT_READY))
 async def ready(request: Request) -> Response:
     """200 once every model is loaded, checked, warmed and timed, until the server begins to stop."""
-    models = context_of(request).models
+    models = context_of(request).check_ready()
     return json_response({"status": "ready", "models": [f"{m.name}@{m.manifest.version}" for m in models]})
 
 

@@ -33,6 +33,7 @@ class Plan:
 class Context:
     """One server's parts. `loaded` is None until every model is loaded, checked, warmed and timed.
 
+    `leaving`: a signal came, and proxies are told; `draining`: so is everybody else.
     `plans` holds what queries came to, by route and text, for these models; whoever holds `control` may change them.
     """
 
@@ -46,24 +47,35 @@ class Context:
         self.control = asyncio.Lock()
         # One thread for all loading: each further one would keep a heap of its own.
         self.loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
-        self.draining = False
+        self.leaving = self.draining = False
 
     @property
     def models(self) -> Models:
         """The loaded models. Errors: ApiError 503 while starting and stopping."""
-        headers = {"Retry-After": str(RETRY_SECONDS)}
         if self.draining:
-            # A client that keeps its connection would come back to this server.
-            gone = headers | {"Connection": "close"}
-            raise ApiError(Code.NOT_READY, "the server stops; ask another", {"state": "draining"}, gone)
+            raise _stopping()
         if self.loaded is None:
+            headers = {"Retry-After": str(RETRY_SECONDS)}
             raise ApiError(Code.NOT_READY, "models are still being loaded", {"state": "starting"}, headers)
         return self.loaded
+
+    def check_ready(self) -> Models:
+        """The loaded models, if new requests are welcome. Errors: ApiError 503 while starting, and from the signal on,
+        when proxies shall look elsewhere though requests are still answered."""
+        if self.leaving:
+            raise _stopping()
+        return self.models
 
     def check_alive(self) -> None:
         """Errors: ApiError 503 when a shard has hung for 10 s."""
         if not self.runner.alive:
             raise ApiError(Code.NOT_READY, "a shard of the engine hangs; restart the server", {"state": "hung"})
+
+
+def _stopping() -> ApiError:
+    # A client that keeps its connection would come back to this server.
+    gone = {"Retry-After": str(RETRY_SECONDS), "Connection": "close"}
+    return ApiError(Code.NOT_READY, "the server stops; ask another", {"state": "draining"}, gone)
 
 
 def context_of(request: Request) -> Context:

@@ -124,6 +124,10 @@ class Client:
         """`path` below the server's address."""
         return self._answer(self._http.get(path))
 
+    def text(self, path: str) -> str:
+        """What is no JSON, of a server that has been seen to be one."""
+        return self._http.get(path).raise_for_status().text
+
     def model(self, name: str, what: str = "") -> Answer:
         """/models/{name}, or something below it."""
         return self.get(f"/models/{quote(name, safe='@')}{what}")

@@ -49,7 +49,7 @@ def tradeoff(
     from service.commands.console import show
 
     with connected(Target(url, api_key, cacert, local), model=model, as_json=as_json) as server:
-        name = model or _default(server)
+        name = model or default_model(server)
         curve = server.model(name, "/tradeoff")
         if as_json:
             typer.echo(curve.content)
@@ -72,7 +72,7 @@ def tradeoff(
         show(_table(mine, spec, title))
 
 
-def _default(server: "Client") -> str:
+def default_model(server: "Client") -> str:
     """The first model that answers when none is named, or just the first."""
     listed = server.get("/models").document["models"]
     if not listed:

@@ -1,5 +1,6 @@
 """Processes under test, and programs that they need."""
 
+import json
 import os
 import shutil
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -83,3 +85,39 @@ class Prometheus:
         now = time.time()
         found = self.get("query_range", query=expression, start=now - seconds, end=now, step=step)["result"]
         return [(series["metric"], [float(value) for _, value in series["values"]]) for series in found]
+
+
+@contextmanager
+def prometheus(folder, *services, proxy=None):
+    """It runs on deploy/prometheus, but for how often it looks and for names that only containers have.
+
+    `services`: URLs, listed in a file as those of processes are; `proxy`: address of the proxy's metrics.
+    """
+    binary, port = tool("prometheus"), free_port()
+    shutil.copytree(DEPLOY / "prometheus", folder / "config")
+    path = folder / "config" / "prometheus.yml"
+    config = yaml.safe_load(path.read_text())
+    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    for job in jobs.values():
+        job.pop("dns_sd_configs", None)
+    jobs["prometheus"]["static_configs"] = [{"targets": [f"127.0.0.1:{port}"]}]
+    if proxy:
+        jobs["haproxy"]["static_configs"] = [{"targets": [proxy]}]
+    path.write_text(yaml.safe_dump(config))
+    targets = folder / "config" / "targets" / "services.json"
+    targets.parent.mkdir(exist_ok=True)
+    targets.write_text(json.dumps([{"targets": [url.removeprefix("http://") for url in services]}]))
+    url = f"http://127.0.0.1:{port}"
+    command = (
+        binary,
+        f"--config.file={path}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--log.level=error",
+    )
+    with running(command, f"{url}/-/ready"):
+        scraped = Prometheus(url)
+        # Counters at rest come before counters under load, or rates would not see the first requests.
+        eventually(lambda: len(scraped.instant('up{job="odeserve"} == 1')) == len(services))
+        yield scraped

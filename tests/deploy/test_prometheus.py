@@ -2,14 +2,13 @@
 
 import json
 import re
-import shutil
 import subprocess
 import time
 
 import httpx
+import live
 import pytest
-import yaml
-from live import DEPLOY, ODESERVE, Prometheus, eventually, free_port, running, tool
+from live import DEPLOY, ODESERVE, eventually, free_port, running, tool
 from mixed_load import mixed_load
 
 REQUESTS = 2000
@@ -31,28 +30,7 @@ def service():
 
 @pytest.fixture(scope="module")
 def prometheus(service, tmp_path_factory):
-    """It runs on deploy/prometheus, but for the addresses and for how often it looks."""
-    binary, folder, port = tool("prometheus"), tmp_path_factory.mktemp("prometheus"), free_port()
-    shutil.copytree(DEPLOY / "prometheus", folder / "config")
-    path = folder / "config" / "prometheus.yml"
-    config = yaml.safe_load(path.read_text())
-    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    for job in config["scrape_configs"]:
-        targets = {"odeserve": service.removeprefix("http://"), "prometheus": f"127.0.0.1:{port}"}
-        job["static_configs"] = [{"targets": [targets[job["job_name"]]]}]
-    path.write_text(yaml.safe_dump(config))
-    url = f"http://127.0.0.1:{port}"
-    command = (
-        binary,
-        f"--config.file={path}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--log.level=error",
-    )
-    with running(command, f"{url}/-/ready"):
-        scraped = Prometheus(url)
-        # Counters at rest come before counters under load, or rates would not see the first requests.
-        eventually(lambda: scraped.instant('up{job="odeserve"} == 1'))
+    with live.prometheus(tmp_path_factory.mktemp("prometheus"), service) as scraped:
         yield scraped
 
 

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from functools import partial
 
 import httpx
 import pytest
@@ -80,6 +81,29 @@ def test_with_notice_every_request_is_answered_and_the_exit_is_clean(models_dir)
         assert httpx.get(f"{server.url}/health/live").status_code == 200
         assert server.process.wait(30) == 0
     assert set(load.outcomes) == {200, 503}
+
+
+def test_as_a_lame_duck_it_answers_everything_but_probes(models_dir):
+    with serving(MODELS_DIR=models_dir, LAME_DUCK_SECONDS=1.5) as server, httpx.Client() as client:
+        ask = partial(client.post, f"{server.url}/density?model={CLOUD}&tol=1e-4", json=POINT)
+        ask().raise_for_status()
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: not server.ready())
+        assert httpx.get(f"{server.url}/v2/health/ready").status_code == 503
+        assert httpx.get(f"{server.url}/health/live").status_code == 200
+        # On the connection that it keeps, and on a fresh one.
+        answers = [ask(), httpx.get(f"{server.url}/models")]
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert all("close" not in answer.headers.get("Connection", "") for answer in answers)
+        assert server.process.wait(30) == 0
+
+
+def test_a_second_signal_ends_a_lame_duck_at_once(models_dir):
+    with serving(MODELS_DIR=models_dir, LAME_DUCK_SECONDS=60) as server:
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: not server.ready())
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(10) == 128 + signal.SIGTERM
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])

@@ -40,7 +40,7 @@ async def live(request: Request) -> Response:
 @router.get("/v2/health/ready", response_model=Ready, responses=documented_plainly(Code.NOT_READY))
 async def ready(request: Request) -> Response:
     """200 once every model is loaded, checked, warmed and timed, until the server begins to stop."""
-    _ = context_of(request).models
+    context_of(request).check_ready()
     return json_response({"ready": True})
 
 

@@ -12,10 +12,15 @@ from service.engine.stepper import Array, Lanes, Rows, Stepped, Terms
 
 
 class Clock:
-    """Simulated seconds."""
+    """Simulated seconds. `now` goes to and fro between shards whose turns overlap; `spent` is the sum of the turns."""
 
     def __init__(self) -> None:
-        self.now = 0.0
+        self.now = self.spent = 0.0
+
+    def spend(self, seconds: float) -> None:
+        """A shard is at work."""
+        self.now += seconds
+        self.spent += seconds
 
     def __call__(self) -> float:
         return self.now
@@ -40,7 +45,7 @@ class SimulatedStepper:
 
     def start(self, rows: Rows) -> Stepped:
         count, terms = len(rows.inputs), rows.terms
-        self._clock.now += count * self._start
+        self._clock.spend(count * self._start)
         zeros, ones = np.zeros(count), np.ones(count, np.int64)
         limits = (zeros + 1, terms.rtol, terms.atol, terms.max_nfe)
         lanes = Lanes._make((rows.inputs, zeros, zeros, terms.first_dt, ones > 0, 0 * ones, ones, *limits, ()))
@@ -51,7 +56,7 @@ class SimulatedStepper:
         return Stepped(lanes._replace(nfe=none), none, lanes.t, none, lanes.accepted, lanes.t, lanes.t)
 
     def step(self, method: str, lanes: Lanes) -> Stepped:
-        self._clock.now += self._step(method, len(lanes.t)) + self._turn
+        self._clock.spend(self._step(method, len(lanes.t)) + self._turn)
         left, nfe = lanes.y - 1, lanes.nfe + self._spec.methods[method].nfe_attempt
         status = np.where(left[:, 0] > 0, Status.RUNNING, Status.OK)
         return Stepped(lanes._replace(y=left, nfe=nfe), status, lanes.t, nfe, lanes.accepted, *[np.zeros(len(nfe))] * 2)

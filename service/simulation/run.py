@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchmarks.simulation.stepper import Clock
-from service.engine.admission import Waiting
+from service.engine.admission import PATIENCE, Waiting
 from service.engine.choice import UnreachableDeadlineError
 from service.engine.engine import Engine
 from service.engine.learning import learn
 from service.engine.program import ServedProgram
 from service.engine.request import End, Problem, QueueFullError, Request
+from service.simulation.stepper import Clock
 
 QUEUE_SECONDS, MAX_SECONDS = 5.0, 60.0
 
@@ -69,16 +69,16 @@ def simulate(
     program: ServedProgram,
     clock: Clock,
     *,
-    load: float,
-    patience: float,
+    rate: float,
     requests: int,
     shards: int,
     traffic: Traffic,
     seed: int,
+    patience: float = PATIENCE,
 ) -> Ends:
-    """`requests` Poisson arrivals at a load, in units of what the shards can do."""
-    rng, rate = np.random.default_rng(seed), load * shards / seconds_per_request(program, traffic)
-    clock.now = 0.0
+    """`requests` Poisson arrivals, so many a second. `patience`: K of the due time."""
+    rng = np.random.default_rng(seed)
+    clock.now = clock.spent = 0.0
     return _Run(program, clock, shards, patience, rng).all(_arrivals(rng, rate, requests, traffic))
 
 
@@ -164,9 +164,7 @@ class _Run:
 
     def _attempts(self, method: str, tol: float, items: int) -> np.ndarray:
         """Rows with as many attempts as the table's mean and 99th percentile ask for. Shapes: -> [items, 1]."""
-        mean, p99 = self._program.cost.nfe_mean(method, tol), self._program.cost.nfe_p99(method, tol)
-        assert mean is not None
-        assert p99 is not None
+        mean, p99 = self._program.nfe(method, tol), self._program.nfe_p99(method, tol)
         spread = math.log(p99 / mean) / 2.326
         nfe = mean * np.exp(spread * self._rng.standard_normal((items, 1)) - spread**2 / 2)
         spec = self._program.spec.methods[method]

@@ -1,0 +1,1 @@
+"""How many cores and replicas a traffic needs: one replica simulated, the rest multiplied."""

@@ -1,0 +1,89 @@
+"""Cores and replicas for a rate: the highest rate of one replica, and how many of them that takes."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from service.capacity.replica import CROWDING, Figures, Replica
+from service.simulation.stepper import Clock
+
+ASSUMPTIONS = (
+    "requests come at random and independently (Poisson), and are shared out alike; least connections does better",
+    "inputs cost as many evaluations as those of the calibration table, mean and p99",
+    "a replica's cores are its own, one for each solver thread; the event loop takes its share of them",
+    f"each further solver thread of a replica makes everything {CROWDING:.0%} slower, which was measured for two",
+    "no replica is meant to have more than 90 % of what it can do, however late requests may be",
+    "the network, TLS and the proxy come on top",
+)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a request of one tolerance costs. Units: milliseconds of one core."""
+
+    tol: float
+    share: float
+    method: str
+    nfe_mean: float
+    nfe_p99: float
+    ms: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`rate`: requests a second in all. `each`: what a replica has when all are there; `at_most`: when only as many are
+    left as are needed. Units: milliseconds."""
+
+    rate: float
+    p99_ms: float
+    costs: tuple[Cost, ...]
+    work_ms: float
+    ms_per_evaluation: float
+    shards: int
+    replicas: int
+    spare: int
+    each: Figures
+    at_most: Figures
+    saturated: float
+
+    @property
+    def cores(self) -> int:
+        """Of all replicas, spare ones too."""
+        return self.replicas * self.shards
+
+    def document(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self) | {"cores": self.cores, "assumptions": ASSUMPTIONS}
+
+
+def costs_of(replica: Replica) -> tuple[Cost, ...]:
+    """By tolerance, as the mix has them."""
+    program, found = replica.program(Clock()), []
+    for tol, share in zip(replica.mix.tols, replica.mix.shares, strict=True):
+        method = program.cost.cheapest_method(tol, tol)
+        nfe, worst = program.nfe(method, tol), program.nfe_p99(method, tol)
+        seconds = program.work(replica.items, method, tol) + replica.stretch * replica.beside
+        found.append(Cost(tol, share, method, nfe, worst, 1e3 * seconds))
+    return tuple(found)
+
+
+def make_plan(replica: Replica, rate: float, p99_ms: float, spare: int) -> Plan:
+    """Errors: UnreachableError."""
+    at_most = replica.most(p99_ms)
+    needed = max(1, math.ceil(rate / at_most.rate))
+    replicas, costs = needed + spare, costs_of(replica)
+    work, evaluations = 1e3 * replica.work, sum(cost.share * cost.nfe_mean for cost in costs)
+    solving = work - 1e3 * replica.stretch * replica.beside
+    return Plan(
+        rate,
+        p99_ms,
+        costs,
+        work,
+        solving / (replica.items * evaluations),
+        replica.shards,
+        replicas,
+        spare,
+        replica.at(rate / replicas),
+        at_most,
+        replica.saturated(),
+    )

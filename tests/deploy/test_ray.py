@@ -1,0 +1,155 @@
+"""Two nodes of a real Ray, and what clients notice when a replica and then a node is killed under load.
+
+All of it in a network namespace, since Ray binds the machine's addresses: ray_drill.py is what runs there.
+"""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from live import DEPLOY, ROOT
+
+DEPLOYED = yaml.safe_load((DEPLOY / "ray" / "serve.yaml").read_text())
+APPLICATION = DEPLOYED["applications"][0]
+VARIABLES = APPLICATION["runtime_env"]["env_vars"]
+(DEPLOYMENT,) = APPLICATION["deployments"]
+
+
+# Without root: as root of a user namespace of one's own, where that is allowed.
+NAMESPACE = ("unshare", "--net", *(() if os.geteuid() == 0 else ("--map-root-user",)), "sh", "-c")
+
+
+def missing():
+    if importlib.util.find_spec("ray") is None:
+        return "Ray is missing (pip install 'odeserve[ray]')"
+    if not shutil.which("unshare") or not shutil.which("ip"):
+        return "unshare or ip is missing (Debian: apt-get install util-linux iproute2)"
+    if subprocess.run((*NAMESPACE, "ip link set lo up"), check=False, capture_output=True).returncode:
+        return "no network namespace can be had here"
+    return None
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """What the drill saw."""
+    reason = missing()
+    if reason and os.environ.get("CI"):
+        raise AssertionError(reason)
+    if reason:
+        pytest.skip(reason)
+    targets = tmp_path_factory.mktemp("ray") / "targets"
+    script = Path(__file__).with_name("ray_drill.py")
+    inside = f"ip link set lo up && exec {sys.executable} {script} {targets}"
+    done = subprocess.run(
+        (*NAMESPACE, inside),
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    lines = [line.removeprefix("REPORT ") for line in done.stdout.splitlines() if line.startswith("REPORT ")]
+    assert lines, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return json.loads(lines[0])
+
+
+def test_each_request_has_its_own_tolerance_and_the_headers_of_the_service(report):
+    asked = report["asked"]
+    for tol in ("1e-1", "1e-4"):
+        one = asked[tol]
+        assert (one["status"], one["label"], one["rtol"]) == (200, "7", float(tol))
+        assert (int(one["X-NFE"]), float(one["X-Tol"])) == (one["nfe"], float(tol))
+        assert one["ids"] == [f"mine-{tol}"]
+        assert one["timed"]
+    assert asked["1e-1"]["nfe"] < asked["1e-4"]["nfe"]
+    assert asked["ids"] == 1
+
+
+def test_errors_are_those_of_the_service(report):
+    assert report["asked"]["wrong"] == {
+        "tolerance": [422, "invalid_input"],
+        "model": [404, "unknown_model"],
+        "path": [404, "not_found"],
+        "method": [405, "method_not_allowed"],
+        "media": [415, "unsupported_media_type"],
+        "late": [504, "deadline"],
+        "large": [413, "too_large"],
+    }
+
+
+def test_pictures_lines_pages_and_the_other_protocol_come_through(report):
+    asked = report["asked"]
+    assert asked["picture"] == "7"
+    assert asked["lines"] == ["application/x-ndjson", 3]
+    assert asked["page"].startswith("text/html")
+    assert asked["v2"] == [200, "cnf-two-moons"]
+    assert asked["v2 wrong"].keys() == {"error"}
+
+
+def test_each_replica_has_metrics_on_a_port_of_its_own(report):
+    assert len(set(report["targets"])) == 2
+    # Both were asked, and both counted.
+    assert all(count > 0 for count in report["shared"])
+
+
+def test_a_client_that_leaves_frees_its_lanes(report):
+    assert report["left"]["cancelled"] == 1
+
+
+def test_a_killed_replica_costs_at_most_what_it_had_under_way(report):
+    killed = report["replica"]
+    assert sum(killed["failed"].values()) <= killed["under_way"]
+    assert killed["failed_later"] == {}
+    assert killed["answered_later"] > 50
+
+
+def test_a_killed_node_costs_at_most_what_it_had_under_way(report):
+    killed = report["node"]
+    assert sum(killed["failed"].values()) <= killed["under_way"]
+    assert killed["failed_later"] == {}
+    assert killed["answered_later"] > 50
+
+
+def test_thirty_seconds_later_nothing_fails_and_every_request_has_ended(report):
+    assert report["ended"]
+    assert report["after"]["failed"] == {}
+    assert report["after"]["answered"] > 20
+
+
+def test_a_request_under_way_ends_before_its_replica_does(report):
+    assert report["graceful"] == [200]
+    assert report["targets_left"] == 0
+
+
+def test_the_deployed_file_is_what_ray_understands():
+    schema = pytest.importorskip("ray.serve.schema")
+    read = schema.ServeDeploySchema.model_validate(DEPLOYED)
+    (application,) = read.applications
+    assert application.import_path == "service.ray_app:build"
+    assert [one.name for one in application.deployments] == ["Replica"]
+
+
+def test_the_deployed_file_suits_the_service():
+    from service.settings import Settings
+
+    settings = Settings(
+        **{name.removeprefix("ODESERVE_").lower(): v for name, v in VARIABLES.items() if name.startswith("ODESERVE_")}
+    )
+    assert settings.shards == DEPLOYMENT["ray_actor_options"]["num_cpus"]
+    # Neither Ray's proxy nor a shutdown ends a request that the engine still works at.
+    assert DEPLOYED["http_options"]["request_timeout_s"] > settings.max_seconds
+    assert DEPLOYMENT["graceful_shutdown_timeout_s"] > settings.max_seconds
+    assert DEPLOYMENT["max_ongoing_requests"] > 10 * DEPLOYMENT["autoscaling_config"]["target_ongoing_requests"]
+    assert VARIABLES["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+def test_the_service_alone_never_loads_ray():
+    code = "import sys, service.cli, service.serve, service.replica; assert 'ray' not in sys.modules"
+    subprocess.run((sys.executable, "-c", code), cwd=ROOT, check=True)
