@@ -81,12 +81,13 @@ def _held_error(metrics: Record) -> str:
 
 def _verdict(runs: list[Record], records: Records) -> str:
     """Which runs are the cheapest, whether their errors can be told apart, and what was trained in full."""
-    said = []
+    said, cheapest = [], {}
     for error in EQUAL_LOGIT_ERRORS:
         costs = sorted((nfe, training_of(run)) for run in runs if (nfe := _nfe_at(run["serving"], error)) is not None)
         if costs:
             told = ", ".join(f"{label} {nfe:.1f}" for nfe, label in costs)
             said.append(f"At a logit error of {error:g}, by evaluations: {told}.")
+            cheapest[error] = costs[0][1]
     counts = [(round(run["history"][-1]["held_error"] * run["held_items"]), run["held_items"]) for run in runs]
     highest = max(wilson_interval(*count)[0] for count in counts)
     lowest = min(wilson_interval(*count)[1] for count in counts)
@@ -94,9 +95,9 @@ def _verdict(runs: list[Record], records: Records) -> str:
         said.append("The intervals of some held-out errors do not meet: error decides too.")
     else:
         said.append("The intervals of all held-out errors meet: these runs differ in cost alone.")
-    shipped = {training_of(records[name]["metrics"]) for name in SHIPPED if name in records}
-    if shipped:
-        said.append(f"What ships was trained with {' and '.join(sorted(shipped))}.")
+    for label in sorted({training_of(records[name]["metrics"]) for name in SHIPPED if name in records}):
+        where = " and ".join(f"{error:g}" for error, cheap in cheapest.items() if cheap == label) or "neither"
+        said.append(f"What ships was trained with: {label}. Of the runs compared it is the cheapest at {where}.")
     return "\n".join(said)
 
 
