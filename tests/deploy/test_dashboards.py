@@ -135,8 +135,14 @@ def test_provisioned_paths_are_those_that_are_mounted():
 def test_prometheus_asks_the_service_where_compose_has_it():
     config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    (target,) = next(job for job in config["scrape_configs"] if job["job_name"] == "odeserve")["static_configs"][0][
-        "targets"
-    ]
-    host, port = target.split(":")
-    assert compose[host]["ports"][0].endswith(f":{port}")
+    job = next(job for job in config["scrape_configs"] if job["job_name"] == "odeserve")
+    (found,) = job["dns_sd_configs"]
+    (host,) = found["names"]
+    named = {name for name, service in compose.items() if host in _aliases(service)}
+    assert named == {"service", "replica"}
+    assert compose["service"]["ports"][0].endswith(f":{found['port']}")
+
+
+def _aliases(service):
+    networks = service.get("networks", {})
+    return networks.get("default", {}).get("aliases", []) if isinstance(networks, dict) else []

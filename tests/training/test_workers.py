@@ -27,7 +27,7 @@ def trained(runs: Path, words: str, processes: int) -> list[dict]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("next: odetrain export") == 1
+    assert done.stdout.count("next: odetrain ") == 1
     return [json.loads(line) for line in (runs / "run" / "log.jsonl").read_text().splitlines()]
 
 
