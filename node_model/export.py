@@ -173,8 +173,9 @@ def _export(module: nn.Module, inputs: list[Tensor], names: list[str], outputs: 
             program = torch.onnx.export(
                 module.eval(),
                 tuple(inputs),
-                input_names=names,
-                output_names=outputs,
+                # Names of the user's may be what the exporter calls a tensor inside: they are given afterwards.
+                input_names=[f"{name}{_GIVEN}" for name in names],
+                output_names=[f"{name}{_GIVEN}" for name in outputs],
                 dynamic_shapes=_shapes(module, inputs, lane),
                 custom_translation_table=TRANSLATIONS if inputs[0].dtype == torch.float64 else None,
                 dynamo=True,
@@ -196,6 +197,7 @@ def _finish(path: Path) -> None:
     Errors: ExportError.
     """
     graph = onnx.load(path)
+    _rename(graph.graph)
     for tensor in (*graph.graph.input, *graph.graph.output):
         if not tensor.type.tensor_type.shape.dim[0].dim_param:
             raise ExportError(
@@ -211,6 +213,29 @@ def _finish(path: Path) -> None:
     for tensor in (*graph.graph.input, *graph.graph.output, *graph.graph.initializer):
         tensor.ClearField("metadata_props")
     onnx.save(graph, path)
+
+
+def _rename(graph: onnx.GraphProto) -> None:
+    """Give inputs and outputs the names that they are to have, and tensors inside that have these others."""
+    given = [tensor.name for tensor in (*graph.input, *graph.output)]
+    names = {name: name.removesuffix(_GIVEN) for name in given}
+    names |= {name: f"{name}{_INSIDE}" for name in set(names.values())}
+
+    def renamed(part: onnx.GraphProto) -> None:
+        for node in part.node:
+            node.input[:] = [names.get(name, name) for name in node.input]
+            node.output[:] = [names.get(name, name) for name in node.output]
+            for attribute in node.attribute:
+                for inner in (attribute.g, *attribute.graphs):
+                    renamed(inner)
+        for tensor in (*part.input, *part.output, *part.initializer, *part.value_info):
+            tensor.name = names.get(tensor.name, tensor.name)
+
+    renamed(graph)
+
+
+_GIVEN, _INSIDE = "/given", "/inside"
+"""No name of a manifest has a slash."""
 
 
 def _shapes(module: nn.Module, inputs: list[Tensor], lane: Any) -> Any:

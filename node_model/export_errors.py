@@ -26,7 +26,8 @@ def explained(error: BaseException) -> str:
         if _NUMPY in str(one):
             return f"numpy computes something in it; let torch do that{_called_at(chain)}"
     innermost = chain[-1]
-    return f"{type(innermost).__name__}: {str(innermost).strip().splitlines()[0]}{_called_at(chain)}"
+    words = str(innermost).strip().partition("\n")[0]
+    return f"{type(innermost).__name__}{': ' if words else ''}{words}{_called_at(chain)}"
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:

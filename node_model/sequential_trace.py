@@ -43,6 +43,13 @@ SLOPES: dict[type[nn.Module], Slope] = {
 """Derivatives of activations that look at each number alone, by (layer, input, output)."""
 
 
+def _check_linear(name: int, layer: Any, x: Tensor, out: Tensor) -> None:
+    """Whether a layer does with its weight what a linear one does. Errors: ValueError."""
+    linear = F.linear(x, layer.weight, layer.bias)
+    if linear.shape != out.shape or not torch.allclose(linear, out, rtol=1e-4, atol=1e-5):
+        raise ValueError(f"layer {name}: expected weight @ x + bias of {layer}, which does something else")
+
+
 def with_trace(network: nn.Sequential, inputs: Tensor, dim: int, first: int = 0) -> tuple[Tensor, Tensor]:
     """What a network of linear layers and activations gives, and the trace of its Jacobian to `dim` of its inputs.
 
@@ -51,16 +58,24 @@ def with_trace(network: nn.Sequential, inputs: Tensor, dim: int, first: int = 0)
 
     Shapes: inputs [lane, dim + others] -> [lane, dim], [lane].
     Errors: ValueError naming a layer that is neither linear nor one of SLOPES, or a network without a layer that is
-        linear.
+        linear, or with a forward of its own. Of a layer that has a weight and a bias it is tried whether it is linear,
+        but not while it is exported.
     Source: forward-mode differentiation; Griewank & Walther 2008, chapter 3.
     """
+    if type(network).forward is not nn.Sequential.forward:
+        raise ValueError(
+            f"expected a torch.nn.Sequential, layer after layer; {type(network).__name__} has its own forward"
+        )
     x, tangents = inputs, None
-    for name, layer in network.named_children():
+    # Not named_children, which leaves out a layer that was there before: one activation may stand in several places.
+    for name, layer in enumerate(network):
         weight = getattr(layer, "weight", None)
         if isinstance(weight, Tensor) and weight.dim() == 2 and hasattr(layer, "bias"):
             # The tangent of each axis is one of the first layer's columns, whatever the point.
             tangents = weight[:, first : first + dim].T[None] if tangents is None else F.linear(tangents, weight)
-            x = layer(x)
+            x, before = layer(x), x
+            if not (type(layer) is nn.Linear or torch.compiler.is_exporting()):
+                _check_linear(name, layer, before, x)
         elif type(layer) in SLOPES and tangents is not None:
             out = layer(x)
             tangents = tangents * SLOPES[type(layer)](layer, x, out)[:, None]

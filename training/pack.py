@@ -86,6 +86,7 @@ def _packed(order: PackOrder, telling: Telling) -> Path:
         model = load_package(order.package)
         example = read_arrays(order.example, model, order.items)
         data = example if order.data is None else read_arrays(order.data, model, order.items)
+        _check_alike(example, data, order)
     _check(model, example, order, telling)
 
     def write(directory: Path) -> None:
@@ -106,6 +107,16 @@ def _packed(order: PackOrder, telling: Telling) -> Path:
 
     publish(_destination(order), write)
     return _destination(order)
+
+
+def _check_alike(example: Mapping[str, Array], data: Mapping[str, Array], order: PackOrder) -> None:
+    """Whether what is measured on has the example's shapes. Errors: PackError."""
+    for name in example.keys() & data.keys():
+        known, given = example[name].shape[1:], data[name].shape[1:]
+        if given != known:
+            raise PackError(
+                f"{order.data}: {name}: expected items of shape {list(known)}, as the example's; got {list(given)}"
+            )
 
 
 def _destination(order: PackOrder) -> Path:

@@ -44,7 +44,7 @@ def read_arrays(path: Path, model: OwnModel, most: int) -> dict[str, Array]:
 
 
 def _read(path: Path, wanted: list[str], most: int) -> dict[str, Array]:
-    """Arrays of a file by name, the first `most` items of each, without reading what lies behind. Errors: PackError."""
+    """Arrays of a file by name, the first `most` items of each; of an .npy no more is read. Errors: PackError."""
     try:
         loaded = np.load(path, allow_pickle=False, mmap_mode="r")
         if isinstance(loaded, np.ndarray):
@@ -52,7 +52,8 @@ def _read(path: Path, wanted: list[str], most: int) -> dict[str, Array]:
                 raise PackError(f"{path}: the model takes {', '.join(wanted)}; give them by name in an .npz file")
             return {wanted[0]: np.array(loaded[:most] if loaded.ndim else loaded)}
         with loaded:
-            return {name: loaded[name][:most] if loaded[name].ndim else loaded[name] for name in loaded.files}
+            arrays = {name: loaded[name] for name in loaded.files}
+            return {name: array[:most] if array.ndim else array for name, array in arrays.items()}
     except PackError:
         raise
     except FileNotFoundError:

@@ -56,7 +56,8 @@ def check_program(program: Program, wanted: OwnProgram, inputs: Tensor, args: Te
     with torch.no_grad():
         _check_part(name, "encode", encode, count)
         (y,) = encode(slice(None))
-        _check_part(name, "field", field(torch.full((count,), start, dtype=y.dtype), y), count)
+        at_start = field(torch.full((count,), start, dtype=y.dtype), y)
+        _check_part(name, "field", at_start, count)
         if isinstance(wanted.field, TorchdiffeqField):
             _check_adapted(wanted, wanted.field, stops.to(y.dtype), y)
             yield f"{name}: the torchdiffeq field gives for times of one's own what it gives called with one t"
@@ -81,6 +82,8 @@ def check_program(program: Program, wanted: OwnProgram, inputs: Tensor, args: Te
         _check_part(name, "field", field(stops.to(y.dtype), spread), count)
         _check_part(name, "decode", decode(solved.ys[-1]), count)
         _check_part(name, "decode", decode(spread), count)
+        for part, run in (("field", at_start), ("decode", decode(spread))):
+            _check_nothing_kept(name, part, run, encode, count)
     yield f"{name}: encode, field and decode are finite, repeatable, and each item is on its own"
     yield f"{name}: the example is solved at tol {tol:g} with {solved.nfe.double().mean():.1f} evaluations an item"
 
@@ -126,6 +129,20 @@ def _check_part(name: str, part: str, run: Run, count: int) -> None:
                 raise PackError(
                     f"{name}: {part}: item {lane} comes out otherwise alone than among others; no item may look at "
                     "another (batch norm by the batch's statistics, sums or means over the first axis, squeeze)"
+                )
+
+
+def _check_nothing_kept(name: str, part: str, run: Run, encode: Run, count: int) -> None:
+    """Whether a part says the same after other inputs were encoded: graphs do not hand anything on but the state."""
+    encode(slice(None))
+    whole = run(slice(None))
+    for lane in range(count):
+        encode(slice(lane, lane + 1))
+        for output, again in zip(whole, run(slice(None)), strict=True):
+            if not torch.equal(output, again):
+                raise PackError(
+                    f"{name}: {part}: gives something else after encode had other inputs; nothing may be kept in a "
+                    "module on the way: what is needed of an input later belongs into the state"
                 )
 
 

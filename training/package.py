@@ -27,13 +27,14 @@ def load_package(package: str) -> OwnModel:
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        build: Callable[[], Any] = getattr(importlib.import_module(module_name), function_name)
+        module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise PackError(f"{package}: {error}; it is looked for in {Path.cwd()} and among what is installed") from error
-    except AttributeError:
-        raise PackError(f"{package}: {module_name} has no function {function_name}") from None
     except (Exception, SystemExit) as error:  # whatever the module does when it is imported
         raise PackError(f"{package}: while {module_name} is imported: {raised(error)}") from error
+    build: Callable[[], Any] | None = getattr(module, function_name, None)
+    if not callable(build):
+        raise PackError(f"{package}: {module_name} has no function {function_name}")
     try:
         model = build()
     except (Exception, SystemExit) as error:  # whatever the function does

@@ -1,5 +1,6 @@
 """From an artifact to a single file: its graphs checked, composed, and compared with what they give by themselves."""
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ MAIN = {"classify": "classify", "density": "log_density", "predict": "predict"}
 """The program of a task, taken where none is named."""
 MOST_BYTES = 2**31 - 2**20
 """What fits into a file of ONNX."""
-COMPARED = 5
-"""Lanes of the comparison."""
+COMPARED, LEAST = 5, (-1.0, 0.0)
+"""Lanes of a comparison, and the least numbers of its inputs: some models want numbers above 0."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,10 @@ def _compare(content: bytes, order: FileOrder, manifest: Manifest, program: str,
         session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has an exception class of its own for each status, without a base
         raise ValueError(f"ONNX Runtime cannot load it: {str(error).splitlines()[0]}") from error
-    spec, rng = graphs.spec, np.random.default_rng(0)
-    inputs, *args = ({one.name: _example(one, rng)} for one in (spec.input, *spec.args))
-    constants = {name: array for arg in args for name, array in arg.items()}
-    for tol in (spec.tol.loosest, spec.tol.default):
+    spec, rng, solved = graphs.spec, np.random.default_rng(0), 0
+    for tol, least in itertools.product((spec.tol.loosest, spec.tol.default), LEAST):
+        inputs, *args = ({one.name: _example(one, rng, least)} for one in (spec.input, *spec.args))
+        constants = {name: array for arg in args for name, array in arg.items()}
         feed: dict[str, Array] = {**inputs, **constants, "tol": np.array([tol]), "max_nfe": np.array([1000])}
         if order.stops:
             feed["t"] = np.array([spec.interval[1]])
@@ -110,14 +111,22 @@ def _compare(content: bytes, order: FileOrder, manifest: Manifest, program: str,
         dt = first_dt(spec, measured_rows(spec, method), tol)
         y0 = graphs.encode(inputs[spec.input.name])
         alone = graphs.solve(y0, constants, method=method, tol=tol, dt=dt, max_nfe=1000)
-        ok = status == Status.OK
-        same = [np.array_equal(nfe, alone.nfe), np.array_equal(ok, alone.status == Status.OK)]
-        for answer, expected in zip(answers, graphs.decode(alone.y), strict=True):
+        ok, decoded = status == Status.OK, graphs.decode(alone.y)
+        # A state that ends well but has no finite answer is none, in the service as in the file.
+        finite = np.all([np.isfinite(one).reshape(COMPARED, -1).all(1) for one in decoded], 0)
+        same = [np.array_equal(nfe, alone.nfe), np.array_equal(ok, (alone.status == Status.OK) & finite)]
+        solved += int(ok.sum())
+        for answer, expected in zip(answers, decoded, strict=True):
             same.append(np.array_equal(answer[ok, 0] if order.stops else answer[ok], expected[ok]))
         if not all(same):
             raise ValueError(f"the file would not answer as the graphs of the artifact do, at tol {tol:g}")
+    if not solved:
+        raise ValueError(
+            f"{manifest.name}: no input drawn between {min(LEAST):g} and 1 has an answer, so that the file cannot be "
+            "compared with the graphs; give the input a range in the manifest"
+        )
 
 
-def _example(spec: TensorSpec, rng: np.random.Generator) -> Array:
-    least, most = spec.range or (-1.0, 1.0)
+def _example(spec: TensorSpec, rng: np.random.Generator, least: float) -> Array:
+    least, most = spec.range or (least, 1.0)
     return rng.uniform(least, most, (COMPARED, *spec.shape)).astype(spec.dtype)

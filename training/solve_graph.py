@@ -250,8 +250,9 @@ class SolveGraph:
         return writer("Greater", count, self._zero)
 
     def _per_lane(self, name: str) -> str:
-        """An input that is one number, or one for each lane."""
-        return self._main("Expand", name, self._lanes)
+        """An input that is one number, or one for each lane; other counts are an error of the runtime."""
+        # Expand would as well widen the lanes to more numbers.
+        return self._main("Reshape", self._main("Expand", name, self._lanes), self._lanes, allowzero=1)
 
     def _all(self, value: float | bool, dtype: type) -> str:
         """The same for each lane."""

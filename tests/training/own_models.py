@@ -278,3 +278,64 @@ def cancels():
 
 
 faint_neighbours = bad(lambda t, y: -y + 1e-6 * y.mean(0))
+
+
+class Words(nn.Module):
+    """Outputs whose names the exporter uses inside."""
+
+    def forward(self, y):
+        return torch.exp(y), torch.tanh(torch.exp(y)) + torch.exp(y) * 0.5
+
+
+def words_of_the_exporter():
+    field = bad(lambda t, y: -torch.tanh(torch.exp(-y)))().wanted["predict"].field
+    return OwnModel("predict", OwnProgram(nn.Identity(), field, Words(), outputs=("tanh", "exp")))
+
+
+class Keeps(nn.Module):
+    """What encode saw is kept for the field behind the state's back."""
+
+    def __init__(self):
+        super().__init__()
+        self.largest = torch.zeros(())
+
+    def forward(self, x):
+        self.largest = x.abs().max()
+        return x
+
+
+def keeps():
+    encode = Keeps()
+    program = OwnProgram(encode, Bad(lambda t, y: -encode.largest.to(y.dtype) * y), nn.Identity())
+    return OwnModel("predict", program)
+
+
+class Silent(nn.Module):
+    def forward(self, t, y, args):
+        assert torch.compiler.is_exporting() is False
+        return -y
+
+
+def silent():
+    return OwnModel("predict", OwnProgram(nn.Identity(), Silent(), nn.Identity()))
+
+
+def logarithm():
+    """Of positive numbers alone."""
+
+    class Log(nn.Module):
+        def forward(self, y):
+            return torch.log(y)
+
+    return OwnModel("predict", OwnProgram(nn.Identity(), Bad(lambda t, y: -0.1 * y), Log()))
+
+
+class Fast(nn.Module):
+    """A frequency for each item, which is also its state."""
+
+    def forward(self, t, y, args):
+        return torch.stack([y[:, 1] * torch.cos(y[:, 1] * t), torch.zeros_like(t)], 1)
+
+
+def fast():
+    return OwnModel("predict", OwnProgram(nn.Identity(), Fast(), nn.Identity()))

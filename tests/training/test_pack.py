@@ -6,6 +6,7 @@ import shutil
 import sys
 
 import numpy as np
+import onnxruntime
 import own_models
 import pytest
 import torch
@@ -148,6 +149,8 @@ def test_a_classifier_of_ones_own_answers_classify(client, folder):
         ("in_place", "field: changes what it is given in place"),
         ("neighbours", "field: item 0 comes out otherwise alone than among others"),
         ("faint_neighbours", "field: item 0 comes out otherwise alone than among others"),
+        ("keeps", "field: gives something else after encode had other inputs"),
+        ("silent", "AssertionError, at"),
         ("neighbours_later", "field: item 0 comes out otherwise alone than among others"),
         ("neighbours_in_encode", "encode: item 0 comes out otherwise alone"),
         ("neighbours_in_decode", "decode: item 0 comes out otherwise alone"),
@@ -192,6 +195,60 @@ def test_what_cannot_be_served_is_refused_with_the_reason(folder, monkeypatch, b
         assert "own_models.py:" in said
         assert LINES[build] in said
     assert not (folder / "checkpoints" / "bad").exists()
+
+
+def test_outputs_may_be_called_as_the_exporter_calls_tensors_inside(folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    np.save("few.npy", np.array([[0.5, -1.0], [1.0, 2.0]], np.float32))
+    result = packed("own_models:words_of_the_exporter --name words --example few.npy --threads 1")
+    assert result.exit_code == 0, result.exception
+    assert "graphs agree with the modules" in result.output
+
+
+def test_a_single_file_is_made_of_a_model_of_positive_numbers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("few.npy", np.array([[0.5, 1.5], [1.0, 2.0]], np.float32))
+    assert packed("own_models:logarithm --name log --example few.npy --threads 1").exit_code == 0
+    result = CliRunner().invoke(cli.app, ["export", "--single-file", "checkpoints/log/1", "--out", "log.onnx"])
+    assert result.exit_code == 0, result.exception
+    session = onnxruntime.InferenceSession("log.onnx", providers=["CPUExecutionProvider"])
+    feed = {"input": np.array([[1.0, 2.0]], np.float32), "tol": np.array([1e-4]), "max_nfe": np.array([0])}
+    output, *_, status = session.run(None, feed)
+    np.testing.assert_allclose(output[0], np.log([1.0, 2.0]) - 0.1, atol=1e-4)
+    assert status.tolist() == [1]
+    for name in ("tol", "max_nfe"):
+        with pytest.raises(Exception, match=r"(?i)reshape|expand"):
+            session.run(None, feed | {name: np.repeat(feed[name], 3)})
+
+
+def test_items_without_an_answer_are_no_measure_of_others(tmp_path, monkeypatch):
+    """Ten items that turn so fast that float64 cannot follow either: a table from them would be about nothing."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(calibrate, "MAX_CELL_NFE", 40)
+    monkeypatch.setattr(calibrate, "LADDER", (1e-1, 1e-2))
+    monkeypatch.setattr(calibrate, "TIGHTEST", {"float32": 1e-2, "float64": 1e-2})
+    frequency = np.where(np.arange(150) < 140, np.linspace(0.5, 1.5, 150), 2000.0)
+    np.save("fast.npy", np.stack([np.zeros(150), frequency], 1).astype(np.float32))
+    said = refused("own_models:fast --name fast --example fast.npy --threads 1")
+    assert "10 of 150 items end without an answer in float64 at tol 1e-03, item 140 first (max_nfe)" in said
+    assert "\n" not in said
+    assert not (tmp_path / "checkpoints" / "fast").exists()
+
+
+def test_data_of_another_shape_than_the_examples_are_refused_before_anything_is_exported(folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(folder)
+    np.save(tmp_path / "three.npy", np.zeros((120, 3)))
+    said = refused(f"own_models:torchdiffeqs --name x --example points.npy --calibrate {tmp_path}/three.npy")
+    assert "input: expected items of shape [2], as the example's; got [3]" in said
+
+
+def test_a_module_that_fails_when_it_is_imported_is_told_as_that(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "odd_at_import.py").write_text("import numpy\nnumpy.nowhere\n")
+    np.save("few.npy", np.zeros((2, 2)))
+    assert "while odd_at_import is imported: AttributeError" in refused(
+        "odd_at_import:build --name x --example few.npy"
+    )
 
 
 def test_rounding_in_another_batch_is_no_neighbour():
