@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from node_model.manifest import ProgramSpec
 from service.simulation.run import Traffic
 
+MOST_TOLERANCES = 20
+MOST_SHARE = 1e9
+"""Of a share: sums of larger ones may be no number."""
+
 
 class MixError(ValueError):
     """A mix that cannot be read, or that a model cannot serve; the message says which part and what was expected."""
@@ -34,6 +38,8 @@ def read_mix(text: str) -> Mix:
     """Shares may be weights of any size: 5:4:1 is 0.5, 0.4, 0.1. Errors: MixError."""
     weights: dict[float, float] = {}
     for part in text.split(","):
+        if len(weights) == MOST_TOLERANCES:
+            raise MixError(f"expected up to {MOST_TOLERANCES} tolerances")
         tol, _, share = part.strip().partition(":")
         try:
             at, weight = float(tol), float(share or "1")
@@ -41,8 +47,8 @@ def read_mix(text: str) -> Mix:
             raise MixError(f"{part.strip()!r}: expected TOL:SHARE, for instance 1e-2:0.4") from None
         if not (math.isfinite(at) and at > 0):
             raise MixError(f"{part.strip()!r}: expected a tolerance above 0")
-        if not (math.isfinite(weight) and weight > 0):
-            raise MixError(f"{part.strip()!r}: expected a share above 0")
+        if not 0 < weight <= MOST_SHARE:
+            raise MixError(f"{part.strip()!r}: expected a share above 0, up to {MOST_SHARE:g}")
         if at in weights:
             raise MixError(f"{part.strip()!r}: tolerance {at:g} stands there twice")
         weights[at] = weight

@@ -1,9 +1,10 @@
 """Cores and replicas for a rate: the highest rate of one replica, and how many of them that takes."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from service.capacity.bounds import check_calibrated, check_reachable, counted_as, simulated_requests
 from service.capacity.replica import CROWDING, Figures, Replica
 from service.simulation.stepper import Clock
 
@@ -19,9 +20,13 @@ ASSUMPTIONS = (
 
 @dataclass(frozen=True)
 class Cost:
-    """What a request of one tolerance costs. Units: milliseconds of one core."""
+    """What a request of one tolerance costs. `counted_as`: the tolerance of the calibration that this is of.
+
+    Units: milliseconds of one core.
+    """
 
     tol: float
+    counted_as: float
     share: float
     method: str
     nfe_mean: float
@@ -63,12 +68,16 @@ def costs_of(replica: Replica) -> tuple[Cost, ...]:
         method = program.cost.cheapest_method(tol, tol)
         nfe, worst = program.nfe(method, tol), program.nfe_p99(method, tol)
         seconds = program.work(replica.items, method, tol) + replica.stretch * replica.beside
-        found.append(Cost(tol, share, method, nfe, worst, 1e3 * seconds))
+        found.append(Cost(tol, counted_as(program, method, tol), share, method, nfe, worst, 1e3 * seconds))
     return tuple(found)
 
 
 def make_plan(replica: Replica, rate: float, p99_ms: float, spare: int) -> Plan:
-    """Errors: UnreachableError."""
+    """Errors: UncalibratedError, UnreachableError, TooLargeError."""
+    program, mix, items = replica.program(Clock()), replica.mix, replica.items
+    check_calibrated(program, mix)
+    check_reachable(program, mix, items, replica.shards, replica.stretch * replica.beside, p99_ms / 1e3)
+    replica = replace(replica, requests=simulated_requests(program, mix, items, replica.requests))
     at_most = replica.most(p99_ms)
     needed = max(1, math.ceil(rate / at_most.rate))
     replicas, costs = needed + spare, costs_of(replica)

@@ -1,6 +1,7 @@
 """Where a plan's numbers come from: an artifact on disk, or a server that has been at work."""
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,17 @@ def measured_timings(path: Path, settings: Settings, program: str) -> Timings:
     return timings_of(load_model(path, settings).programs[program])
 
 
-def described_program(document: dict[str, Any], program: str) -> ProgramSpec:
-    """Of what a server says of a model."""
-    return ProgramSpec.model_validate_json(json.dumps(document["programs"][program]))
+def described_programs(document: Any) -> tuple[str, dict[str, ProgramSpec]]:
+    """Name and programs of what a server says of a model. Errors: SourceError."""
+    try:
+        programs = {
+            name: ProgramSpec.model_validate_json(json.dumps(one)) for name, one in document["programs"].items()
+        }
+        return str(document["name"]), programs
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise SourceError(
+            "--url: the server does not describe its models as this command reads them; is it of another version?"
+        ) from error
 
 
 def seconds_per_evaluation(exposition: str, model: str) -> float:
@@ -55,11 +64,17 @@ def seconds_per_evaluation(exposition: str, model: str) -> float:
 
     Errors: SourceError when it has done too little for that to say anything.
     """
+    unreadable = SourceError("--url: its /metrics does not read as that of a server; expected numbers")
     sums = {"engine_step_duration_seconds_sum": 0.0, "function_evaluations_total": 0.0}
     for sample in _SAMPLE.finditer(exposition):
         if sample["name"] in sums and f'model="{model}"' in sample["labels"]:
-            sums[sample["name"]] += float(sample["value"])
+            try:
+                sums[sample["name"]] += float(sample["value"])
+            except ValueError:
+                raise unreadable from None
     seconds, evaluations = sums.values()
+    if not all(math.isfinite(one) and one >= 0 for one in sums.values()):
+        raise unreadable
     if evaluations < ENOUGH_EVALUATIONS:
         raise SourceError(
             f"{model} has made {evaluations:.0f} evaluations there, too few to tell their time; ask it something first "

@@ -39,12 +39,12 @@ ADVICE = {
 
 @dataclass(frozen=True)
 class Target:
-    """Whom to ask. `local`: nobody, the app runs in this process."""
+    """Whom to ask. `local`: nobody, the app runs in this process; None: of a command that asks nobody without --url."""
 
     url: str
     api_key: str | None = None
     cacert: Path | None = None
-    local: bool = False
+    local: bool | None = None
 
     @property
     def base(self) -> httpx.URL:
@@ -126,11 +126,15 @@ class Client:
 
     def text(self, path: str) -> str:
         """What is no JSON, of a server that has been seen to be one."""
-        return self._http.get(path).raise_for_status().text
+        response = self._http.get(path)
+        if not response.is_success:
+            raise _refusal(response)
+        return response.text
 
     def model(self, name: str, what: str = "") -> Answer:
         """/models/{name}, or something below it."""
-        return self.get(f"/models/{quote(name, safe='@')}{what}")
+        # Words of a shell may be no text.
+        return self.get(f"/models/{quote(name, safe='@', errors='replace')}{what}")
 
     def post(self, path: str, query: Mapping[str, Any], content: bytes, media_type: str) -> Answer:
         """`query`: what is None or False is not sent."""
@@ -143,13 +147,19 @@ class Client:
         kind = response.headers.get("Content-Type", "nothing")
         if response.is_success and kind.startswith("application/json"):
             return Answer(response.content, response.headers)
-        try:
-            error = response.json()["error"]
-            code, message = str(error["code"]), str(error["message"])
-        except (ValueError, KeyError, TypeError):
-            message = f"{response.url} answered {response.status_code} with {kind}; is it an odeserve server?"
-            raise RefusedError(NOT_UNDERSTOOD, message, response.content) from None
-        raise RefusedError(code, message, response.content, response.headers.get("Retry-After"))
+        raise _refusal(response)
+
+
+def _refusal(response: httpx.Response) -> RefusedError:
+    """What was answered instead."""
+    try:
+        error = response.json()["error"]
+        code, message = str(error["code"]), str(error["message"])
+    except (ValueError, KeyError, TypeError):
+        kind = response.headers.get("Content-Type", "nothing")
+        message = f"{response.url} answered {response.status_code} with {kind}; is it an odeserve server?"
+        return RefusedError(NOT_UNDERSTOOD, message, response.content)
+    return RefusedError(code, message, response.content, response.headers.get("Retry-After"))
 
 
 def _text(value: object) -> str:
@@ -172,7 +182,7 @@ def connected(
         raise typer.Exit(error.exit_code) from error
     except (ArtifactError, SettingsError) as error:
         fail(error)
-    except httpx.TransportError as error:
+    except (httpx.RequestError, UnicodeError) as error:
         _unreachable(target, error)
 
 
@@ -198,16 +208,19 @@ def _http(target: Target, program: str | None, model: str | None) -> Iterator[ht
         yield http
 
 
-def _unreachable(target: Target, error: httpx.TransportError) -> NoReturn:
+def _unreachable(target: Target, error: Exception) -> NoReturn:
     """Ends the command, saying how to have a server."""
     if UNTRUSTED in str(error):
         fail(f"{target.url}: its certificate is not trusted; --cacert FILE names one to trust", ExitCode.UNREACHABLE)
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        another, without = f"--url URL, or {URL_VARIABLE} in the environment", "--local"
+        if target.local is None:
+            another, without = "--url URL", "leave --url away"
         fail(
             f"nobody answers at {target.url} ({error})\n"
             "  start a server:       odeserve serve\n"
-            f"  ask another one:      --url URL, or {URL_VARIABLE} in the environment\n"
-            "  or do without one:    --local",
+            f"  ask another one:      {another}\n"
+            f"  or do without one:    {without}",
             ExitCode.UNREACHABLE,
         )
     fail(f"{target.url}: no answer: {error or type(error).__name__}", ExitCode.UNREACHABLE)

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,14 @@ URL_VARIABLE, KEY_VARIABLE = "ODECLIENT_URL", "ODECLIENT_API_KEY"
 """Not ODESERVE_...: those are the server's settings, which ends its start at one that it does not know."""
 
 SERVER, SOLVER, OUTPUT = "Whom to ask", "How to solve", "What comes out"
+
+
+def number(value: float | None) -> float | None:
+    """A callback: limits of an option let through what is no number. Errors: BadParameter."""
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("expected a number, got nan")
+    return value
+
 
 Url = Annotated[str, typer.Option("--url", envvar=URL_VARIABLE, help="A running server.", rich_help_panel=SERVER)]
 ApiKey = Annotated[

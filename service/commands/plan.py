@@ -25,43 +25,70 @@ EPILOG = examples(
 )
 LOAD = "What is asked"
 WHERE = "Where it runs"
+MAX_SECONDS = 60
+"""A server that nobody has set otherwise ends requests then."""
 OF_THIS_MACHINE, OF_A_SERVER, GIVEN = "measured on this machine", "measured by the server", "given"
 
 
 def plan(
     rps: Annotated[
-        float, typer.Option("--rps", min=1e-3, help="Requests a second, of all clients.", rich_help_panel=LOAD)
+        float,
+        typer.Option(
+            "--rps",
+            min=1e-3,
+            max=1e9,
+            callback=options.number,
+            help="Requests a second, of all clients.",
+            rich_help_panel=LOAD,
+        ),
     ],
     mix: Annotated[
         str, typer.Option("--mix", help="Tolerances and their shares: 1e-1:0.5,1e-2:0.5.", rich_help_panel=LOAD)
     ],
     p99_ms: Annotated[
         float,
-        typer.Option("--p99-ms", min=0.01, help="What 99 of 100 requests shall stay within.", rich_help_panel=LOAD),
+        typer.Option(
+            "--p99-ms",
+            min=0.01,
+            max=1e3 * MAX_SECONDS,
+            callback=options.number,
+            help="What 99 of 100 requests shall stay within.",
+            rich_help_panel=LOAD,
+        ),
     ],
     model: Annotated[str | None, typer.Argument(help="name, or name@version; default: the first default.")] = None,
     program: Annotated[
         str | None, typer.Option(help="Of a model with several: log_density, sample.", rich_help_panel=LOAD)
     ] = None,
-    items: Annotated[int, typer.Option(min=1, help="Images, points, samples in a request.", rich_help_panel=LOAD)] = 1,
+    items: Annotated[
+        int, typer.Option(min=1, max=20_000, help="Images, points, samples in a request.", rich_help_panel=LOAD)
+    ] = 1,
     shards: Annotated[
         int, typer.Option(min=1, max=64, help="Cores of a replica, and its solver threads.", rich_help_panel=WHERE)
     ] = 2,
     spare: Annotated[
         int,
-        typer.Option(min=0, help="Replicas that may be away, restarting or lost.", rich_help_panel=WHERE),
+        typer.Option(min=0, max=10_000, help="Replicas that may be away, restarting or lost.", rich_help_panel=WHERE),
     ] = 1,
     ms_per_evaluation: Annotated[
         float | None,
         typer.Option(
             min=1e-6,
+            max=1e4,
+            callback=options.number,
             help="Of a core, all that the engine does included. Default: measured here, or by the server of --url.",
             rich_help_panel=WHERE,
         ),
     ] = None,
     ms_per_request: Annotated[
         float | None,
-        typer.Option(min=0.0, help="Of a core beside the engine: HTTP, parsing, answering.", rich_help_panel=WHERE),
+        typer.Option(
+            min=0.0,
+            max=1e4,
+            callback=options.number,
+            help="Of a core beside the engine: HTTP, parsing, answering.",
+            rich_help_panel=WHERE,
+        ),
     ] = None,
     url: Annotated[
         str | None,
@@ -83,6 +110,7 @@ def plan(
     """
     from node_model.errors import ArtifactError
     from service.capacity.assumed import assumed_timings
+    from service.capacity.bounds import TooLargeError, UncalibratedError
     from service.capacity.mix import MixError, read_mix
     from service.capacity.plan import make_plan
     from service.capacity.replica import BESIDE_SECONDS, Replica, UnreachableError
@@ -111,13 +139,11 @@ def plan(
             made = make_plan(replica, rps, p99_ms, spare)
     except MixError as error:
         raise typer.BadParameter(str(error), param_hint="--mix") from error
-    except UnreachableError as error:
-        fail(error)
-    except (SourceError, ArtifactError, SettingsError) as error:
+    except (SourceError, UncalibratedError, UnreachableError, TooLargeError, ArtifactError, SettingsError) as error:
         fail(error)
     if as_json:
         described = {"model": name, "program": chosen, "items": items, "evaluation": origin}
-        typer.echo(json.dumps(described | made.document()))
+        typer.echo(json.dumps(described | made.document(), allow_nan=False))
     else:
         show(_costs(made, f"{name} {chosen}", items), _headline(made), _rates(made), _small_print(made, origin))
 
@@ -142,16 +168,21 @@ def _served(
     url: str, api_key: str | None, cacert: Path | None, model: str | None, program: str | None, *, measure: bool
 ) -> "tuple[str, str, ProgramSpec, float | None]":
     """Errors: SourceError; ends the command where nobody answers."""
-    from service.capacity.source import chosen_program, described_program, seconds_per_evaluation
-    from service.commands.client import Target, connected
+    from service.capacity.source import SourceError, chosen_program, described_programs, seconds_per_evaluation
+    from service.commands.client import RefusedError, Target, connected
     from service.commands.tradeoff import default_model
 
     with connected(Target(url, api_key, cacert)) as server:
-        described = server.model(model or default_model(server)).document
-        chosen = chosen_program(described["programs"], program, described["name"])
-        exposition = server.text("/metrics") if measure else ""
-    seconds = seconds_per_evaluation(exposition, described["name"]) if measure else None
-    return described["name"], chosen, described_program(described, chosen), seconds
+        name, programs = described_programs(server.model(model or default_model(server)).document)
+        chosen = chosen_program(programs, program, name)
+        try:
+            exposition = server.text("/metrics") if measure else ""
+        except RefusedError as error:
+            # A proxy, for one, cannot say which of its replicas is meant.
+            wanted = "expected the address of one server, not of a proxy before several, or give --ms-per-evaluation"
+            raise SourceError(f"--url {url} has no /metrics ({error}): {wanted}") from error
+    seconds = seconds_per_evaluation(exposition, name) if measure else None
+    return name, chosen, programs[chosen], seconds
 
 
 def _costs(made: "Plan", title: str, items: int) -> "Table":
@@ -187,4 +218,9 @@ def _rates(made: "Plan") -> "Table":
 
 def _small_print(made: "Plan", origin: str) -> str:
     per = f"{made.ms_per_evaluation:.3g} ms an evaluation ({origin}); a replica gives up at {made.saturated:,.4g}/s."
-    return "\n".join(["", per, "Assumed:", *(f"  {line}" for line in made.document()["assumptions"])])
+    beyond = [
+        f"Tolerance {cost.tol:g} is looser than all that was measured of {cost.method}: counted as {cost.counted_as:g}."
+        for cost in made.costs
+        if cost.counted_as != cost.tol
+    ]
+    return "\n".join(["", per, *beyond, "Assumed:", *(f"  {line}" for line in made.document()["assumptions"])])

@@ -35,6 +35,11 @@ class DeficitRoundRobin(Generic[Name]):
             if name not in self._credit:
                 self._credit[name] = self._quantum
                 self._credit.move_to_end(name, last=False)
+        # Rounds in which nobody gets out of debt, all at once: a step may have been thousands of quanta long.
+        rounds = min(-credit // self._quantum for credit in self._credit.values())
+        if rounds > 0:
+            for name in self._credit:
+                self._credit[name] += rounds * self._quantum
         while True:
             name, credit = next(iter(self._credit.items()))
             if credit > 0:

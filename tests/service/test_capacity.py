@@ -131,7 +131,7 @@ def test_the_highest_rate_keeps_the_target_and_a_higher_one_does_not():
     assert most.p99_ms <= target
     assert 0.5 * able < most.rate < 0.75 * able
     assert one.most(1e6).rate == pytest.approx(0.9 * able)
-    with pytest.raises(UnreachableError, match="expected a target above that"):
+    with pytest.raises(UnreachableError, match="expected --p99-ms above that"):
         one.most(0.1)
 
 
@@ -220,7 +220,7 @@ def test_without_a_number_this_machine_is_measured(monkeypatch):
     [
         (["--rps", "10", "--mix", "1e-2:x", "--p99-ms", "50"], 2, "expected TOL:SHARE"),
         (["--rps", "10", "--mix", "5", "--p99-ms", "50"], 2, "expected 1e-06 to 0.1, the model's limits"),
-        (["--rps", "10", "--mix", "1e-2", "--p99-ms", "0.5"], 1, "when next to nothing is asked"),
+        (["--rps", "10", "--mix", "1e-2", "--p99-ms", "0.5"], 1, "a request alone on an idle replica"),
         (["nobody", "--rps", "10", "--mix", "1e-2", "--p99-ms", "50"], 1, "no model 'nobody'; known are"),
         (["--program", "sample", "--rps", "10", "--mix", "1e-2", "--p99-ms", "50"], 1, "it has classify"),
         (["--rps", "0", "--mix", "1e-2", "--p99-ms", "50"], 2, "--rps"),

@@ -91,3 +91,14 @@ def test_what_waits_enters_while_a_shard_has_room(lanes, waiting):
     assert sum(shares) <= sum(8 - own for own in lanes)
     assert all(share for share, own in zip(shares, lanes, strict=True) if not own and waiting)
     assert sum(shares) or not waiting or min(lanes) > 6
+
+
+def test_a_step_of_an_hour_is_as_soon_accounted_for_as_a_short_one():
+    """And the turns are those of counting quanta one by one."""
+    robin, ran = DeficitRoundRobin(quantum=2**-8), Counter()
+    for _ in range(400):
+        name = robin.pick(["hour", "half"])
+        seconds = {"hour": 3600.0, "half": 1800.0}[name]
+        robin.charge(name, seconds)
+        ran[name] += seconds
+    assert abs(ran["hour"] - ran["half"]) <= 3 * 3600
