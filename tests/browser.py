@@ -2,13 +2,12 @@
 
 import fcntl
 import json
-import os
 import shutil
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+from needed import missing
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -35,12 +34,6 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
-
-
-def missing(reason):
-    if os.environ.get("CI"):
-        raise AssertionError(reason)
-    pytest.skip(reason)
 
 
 class Watched:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from service.capacity.bounds import check_calibrated, check_reachable, counted_as, simulated_requests
-from service.capacity.replica import CROWDING, Figures, Replica
+from service.capacity.replica import CROWDING, MOST_LOAD, Figures, Replica
 from service.simulation.stepper import Clock
 
 ASSUMPTIONS = (
@@ -13,7 +13,8 @@ ASSUMPTIONS = (
     "inputs cost as many evaluations as those of the calibration table, mean and p99",
     "a replica's cores are its own, one for each solver thread; the event loop takes its share of them",
     f"each further solver thread of a replica makes everything {CROWDING:.0%} slower, which was measured for two",
-    "no replica is meant to have more than 90 % of what it can do, however late requests may be",
+    f"no replica is given a load above {MOST_LOAD:.0%} of the rate that it could answer in full steps, however late "
+    "requests may be",
     "the network, TLS and the proxy come on top",
 )
 
@@ -56,9 +57,14 @@ class Plan:
         """Of all replicas, spare ones too."""
         return self.replicas * self.shards
 
+    @property
+    def able(self) -> float:
+        """Requests a second that a replica could answer in steps of full width: a load of 1."""
+        return 1e3 * self.shards / self.work_ms
+
     def document(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self) | {"cores": self.cores, "assumptions": ASSUMPTIONS}
+        return asdict(self) | {"cores": self.cores, "able": self.able, "assumptions": ASSUMPTIONS}
 
 
 def costs_of(replica: Replica) -> tuple[Cost, ...]:

@@ -12,8 +12,9 @@ from service.simulation.program import Timings, simulated_program
 from service.simulation.run import seconds_per_request, simulate
 from service.simulation.stepper import Clock
 
-BESIDE_SECONDS = 4.5e-4
-"""Processor time of a request outside the engine: reading, parsing, answering. From docs/benchmarks/scaling.json."""
+BESIDE_SECONDS = 3.5e-4
+"""Processor time of a request outside the engine: reading, parsing, answering. It is `beside` in
+docs/benchmarks/scaling.json, the median of its rounds, for small JSON bodies."""
 CROWDING = 0.05
 """By what part everything takes longer for each further solver thread: they share an interpreter and caches.
 
@@ -25,7 +26,8 @@ REQUESTS = 4000
 BEGINNING = 0.2
 """Share of a run that is not looked at: the queue is still filling."""
 MOST_LOAD = 0.9
-"""Of what a replica can do: nearer to that, a burst or a slower minute keeps everybody waiting for long."""
+"""Of the rate that a replica could answer in steps of full width: nearer to that, a burst or a slower minute keeps
+everybody waiting for long. Its shards are busy nearly all the time far below it, with steps that are not full."""
 NEAR = 0.02
 """How exactly the highest rate is looked for."""
 OVERLOAD = 1.3
@@ -37,7 +39,10 @@ class UnreachableError(ValueError):
 
 @dataclass(frozen=True)
 class Figures:
-    """A replica at a rate. Units: requests a second, milliseconds. `busy`: share of the shards' time that is spent."""
+    """A replica at a rate. Units: requests a second, milliseconds.
+
+    `busy`: share of the shards' time that is spent, in steps of any width; no measure of what could be added.
+    """
 
     rate: float
     p50_ms: float

@@ -208,16 +208,21 @@ def _headline(made: "Plan") -> str:
 def _rates(made: "Plan") -> "Table":
     from service.commands.console import plain_table
 
-    table = plain_table("", "requests/s", "busy", "p50 ms", "p99 ms")
+    table = plain_table("", "requests/s", "load", "busy", "p50 ms", "p99 ms")
     for column in table.columns[1:]:
         column.justify = "right"
     for name, one in ((f"a replica of {made.shards} at most", made.at_most), (f"each of {made.replicas:,}", made.each)):
-        table.add_row(name, f"{one.rate:,.4g}", f"{one.busy:.0%}", f"{one.p50_ms:.3g}", f"{one.p99_ms:.3g}")
+        shares = (f"{one.rate / made.able:.0%}", f"{one.busy:.0%}")
+        table.add_row(name, f"{one.rate:,.4g}", *shares, f"{one.p50_ms:.3g}", f"{one.p99_ms:.3g}")
     return table
 
 
 def _small_print(made: "Plan", origin: str) -> str:
-    per = f"{made.ms_per_evaluation:.3g} ms an evaluation ({origin}); a replica gives up at {made.saturated:,.4g}/s."
+    per = f"{made.ms_per_evaluation:.3g} ms an evaluation ({origin}); asked for more than it can do, a replica answers "
+    per += (
+        f"{made.saturated:,.4g}/s. Load: part of {made.able:,.4g}/s, what it could do in full steps; busy: part of the "
+    )
+    per += "time that its threads are in steps, full or not."
     beyond = [
         f"Tolerance {cost.tol:g} is looser than all that was measured of {cost.method}: counted as {cost.counted_as:g}."
         for cost in made.costs

@@ -10,8 +10,6 @@ import socket
 import sys
 import threading
 import time
-from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 # Ray's own patience is that of machines that do nothing else, and its workers give way to whoever else there is.
@@ -28,6 +26,7 @@ import ray
 import yaml
 from ray import serve
 from ray.cluster_utils import Cluster
+from under_way import Book
 
 from service.ray_app import DEPLOYMENT, Arguments
 
@@ -38,9 +37,13 @@ IMAGES = {"images": [DIGIT["image"]] * 8}
 CLIENTS = 8
 STORE_BYTES = 80 * 2**20
 QUIET_SECONDS = 30.0
+HELD_SECONDS = 2.0
+"""A request that has been under way for so long is not with a replica that works."""
+HEALTH_SECONDS = 60
+"""Ray must not find out by itself that a replica was stopped."""
 
 
-def eventually(condition, seconds=120):
+def eventually(condition, seconds=300):
     until = time.monotonic() + seconds
     while True:
         found = condition()
@@ -52,10 +55,10 @@ def eventually(condition, seconds=120):
 
 
 class Load:
-    """Clients that ask one after another; each request's begin, end and outcome."""
+    """Clients that ask one after another, and a book of what becomes of it."""
 
     def __init__(self, url):
-        self.ended = []
+        self.book = Book()
         self._url = f"{url}/classify?tol=1e-4&model=odenet-mnist"
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(CLIENTS)]
@@ -63,42 +66,37 @@ class Load:
             thread.start()
 
     def _ask(self):
-        with httpx.Client(timeout=60) as client:
+        with httpx.Client(timeout=120) as client:
             while not self._stop.is_set():
-                begun = time.monotonic()
+                ticket = self.book.begin()
                 try:
                     outcome = str(client.post(self._url, json=IMAGES).status_code)
                 except httpx.HTTPError as error:
                     outcome = type(error).__name__
-                self.ended.append((begun, time.monotonic(), outcome))
+                self.book.end(ticket, outcome)
                 time.sleep(0.05)
 
     def stop(self):
         """Whether everybody has ended."""
         self._stop.set()
         for thread in self._threads:
-            thread.join(90)
+            thread.join(150)
         return not any(thread.is_alive() for thread in self._threads)
 
-    def failures(self, since, until=float("inf")):
-        """Of requests that began and ended between two times."""
-        some = [outcome for begun, ended, outcome in self.ended if since < begun and ended <= until]
-        return dict(Counter(outcome for outcome in some if outcome != "200"))
-
-    def after(self, at, until):
-        """What became of whom when something was killed: failures of those that were under way, and of later ones."""
-        under_way = [outcome for begun, ended, outcome in self.ended if begun <= at < ended]
-        return {
-            "under_way": len(under_way),
-            "failed": dict(Counter(outcome for outcome in under_way if outcome != "200")),
-            "failed_later": self.failures(at, until),
-            "answered_later": sum(
-                at < begun and ended <= until and outcome == "200" for begun, ended, outcome in self.ended
-            ),
-        }
-
-    def answered(self, since):
-        return sum(begun > since and outcome == "200" for begun, _, outcome in self.ended)
+    def held_by(self, victim):
+        """Tickets of the requests that a replica holds, which is stopped for that: what the others hold ends soon, what
+        it holds stays. Returns once no more of them come to it, and somebody else has something under way."""
+        book = self.book
+        os.kill(victim, signal.SIGSTOP)
+        eventually(lambda: book.under_way(older_than=HELD_SECONDS), HEALTH_SECONDS)
+        while True:
+            held, since = book.under_way(older_than=HELD_SECONDS), time.monotonic()
+            eventually(lambda since=since: book.answered(since) > 20 and time.monotonic() > since + 2 * HELD_SECONDS)
+            if book.under_way(older_than=HELD_SECONDS) == held:
+                break
+        while not book.under_way() - held:
+            time.sleep(0.001)
+        return held
 
 
 def replicas_below(raylet):
@@ -122,14 +120,6 @@ def replicas_below(raylet):
 def raylet_of(node):
     (info,) = node.all_processes["raylet"]
     return info.process.pid
-
-
-def end_of(pid):
-    """When a process was no more; one whose parent has not looked yet is none, and has no command line."""
-    with suppress(OSError):
-        while Path(f"/proc/{pid}/cmdline").read_bytes():
-            time.sleep(0.001)
-    return time.monotonic()
 
 
 def targets(folder):
@@ -215,6 +205,7 @@ def main(folder):
         "num_replicas": 2,
         "max_replicas_per_node": 1,
         "health_check_period_s": 1,
+        "health_check_timeout_s": HEALTH_SECONDS,
         "ray_actor_options": {"num_cpus": 1, "runtime_env": {"env_vars": variables}},
     }
     node = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False}
@@ -234,36 +225,38 @@ def main(folder):
     report["left"] = left(port, folder)
 
     load = Load(url)
-    eventually(lambda: len(load.ended) > 100)
+    book = load.book
+    eventually(lambda: len(book.ended) > 100)
     counted = 'requests_total{model="odenet-mnist",route="/classify",status="ok"}'
     report["shared"] = [metric(target, counted) for target in targets(folder)]
 
     # A replica.
     (victim,) = replicas_below(raylet_of(second))
+    held_by_replica = load.held_by(victim)
+    at = time.monotonic()
     os.kill(victim, signal.SIGKILL)
-    at = end_of(victim)
     eventually(lambda: replicas_below(raylet_of(second)) not in ([], [victim]) and running() == 2)
     back = time.monotonic()
-    eventually(lambda: load.answered(back) > 50)
+    eventually(lambda: book.answered(back) > 50)
     before = {target: metric(target, counted) for target in live(folder)}
     eventually(lambda: sum(metric(target, counted) > before.get(target, 0) for target in live(folder)) == 2)
 
-    # A node. Its processes do not end in the same moment: what counts is when the replica does.
+    # A node: all that is of it in the same moment, as when a machine loses its power.
     (victim,) = replicas_below(raylet_of(second))
     quiet = time.monotonic()
-    removing = threading.Thread(target=cluster.remove_node, args=(second,), kwargs={"allow_graceful": False})
-    removing.start()
-    gone = end_of(victim)
-    removing.join()
+    held_by_node = load.held_by(victim)
+    gone = time.monotonic()
+    for process in (raylet_of(second), victim):
+        os.kill(process, signal.SIGKILL)
+    cluster.remove_node(second, allow_graceful=False)
     eventually(lambda: time.monotonic() > gone + QUIET_SECONDS + 8)
     report["ended"] = load.stop()
-    report["answered"] = sum(outcome == "200" for *_, outcome in load.ended)
-    report["longest"] = max(ended - begun for begun, ended, _ in load.ended)
-    report["replica"] = {"seconds": back - at, **load.after(at, quiet)}
-    report["node"] = load.after(gone, gone + QUIET_SECONDS)
+    report["answered"] = sum(one.outcome == "200" for one in book.ended)
+    report["replica"] = {"seconds": back - at, **book.after_kill(at, held_by_replica, quiet)}
+    report["node"] = book.after_kill(gone, held_by_node, gone + QUIET_SECONDS)
     report["after"] = {
-        "failed": load.failures(gone + QUIET_SECONDS),
-        "answered": load.answered(gone + QUIET_SECONDS),
+        "failed": book.failures(gone + QUIET_SECONDS),
+        "answered": book.answered(gone + QUIET_SECONDS),
     }
 
     # The application is taken away while it is at work.

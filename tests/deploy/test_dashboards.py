@@ -2,13 +2,13 @@
 
 import itertools
 import json
-import os
 import subprocess
 import sys
 
 import pytest
 import yaml
 from live import DEPLOY, ROOT, tool
+from needed import missing
 
 GRAFANA = DEPLOY / "grafana"
 BOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
@@ -32,10 +32,7 @@ def compiler():
         command = (npm, "install", "--no-audit", "--no-fund", "--no-package-lock")
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
         if done.returncode:
-            reason = f"npm could not fetch Grafana's types: {done.stderr[-500:]}"
-            if os.environ.get("CI"):
-                raise AssertionError(reason)
-            pytest.skip(reason)
+            missing(f"npm could not fetch Grafana's types: {done.stderr[-500:]}")
     return folder
 
 

@@ -168,7 +168,7 @@ def test_a_rolling_restart_under_load_fails_no_request(replicas, proxy):
         for replica in replicas:
             replica.process.send_signal(signal.SIGTERM)
             assert replica.process.wait(40) == 0
-            assert proxy.up == 2
+            eventually(lambda: proxy.up == 2)
             replica.start()
             eventually(lambda: proxy.up == 3)
             eventually(lambda replica=replica: replica.metric(SERVED) > 0)

@@ -10,6 +10,7 @@ from apps import ODESERVE, environment, running_app, serving
 from artifacts import CLOUD
 from hypothesis import given
 from hypothesis import strategies as st
+from needed import missing
 
 from service.api.keys import KeyGuard
 from service.settings import Settings, SettingsError, read_settings
@@ -253,7 +254,7 @@ def certificates(tmp_path_factory):
     try:
         return directory, openssl(directory, "server"), openssl(directory, "other")
     except FileNotFoundError:
-        pytest.skip("openssl is missing")
+        missing("openssl is missing")
 
 
 def test_https_is_spoken_with_a_certificate_and_nothing_older_than_tls_1_2(certificates, models_dir):

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from apps import ODESERVE, eventually, serving
 from artifacts import CLOUD
+from needed import missing
 from test_server import POINT, address, raw
 
 HEAD = "POST /density HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -295,6 +296,6 @@ def test_the_command_says_which_files_it_may_open(models_dir):
             check=False,
         )
         if limits.returncode:
-            pytest.skip("prlimit is missing")
+            missing("prlimit is missing")
         soft, hard = limits.stdout.split()
         assert soft == hard

@@ -3,7 +3,6 @@
 import signal
 import sys
 import threading
-import time
 from collections import Counter
 from functools import partial
 
@@ -84,7 +83,7 @@ def test_with_notice_every_request_is_answered_and_the_exit_is_clean(models_dir)
 
 
 def test_as_a_lame_duck_it_answers_everything_but_probes(models_dir):
-    with serving(MODELS_DIR=models_dir, LAME_DUCK_SECONDS=1.5) as server, httpx.Client() as client:
+    with serving(MODELS_DIR=models_dir, LAME_DUCK_SECONDS=60) as server, httpx.Client() as client:
         ask = partial(client.post, f"{server.url}/density?model={CLOUD}&tol=1e-4", json=POINT)
         ask().raise_for_status()
         server.process.send_signal(signal.SIGTERM)
@@ -95,7 +94,12 @@ def test_as_a_lame_duck_it_answers_everything_but_probes(models_dir):
         answers = [ask(), httpx.get(f"{server.url}/models")]
         assert [answer.status_code for answer in answers] == [200, 200]
         assert all("close" not in answer.headers.get("Connection", "") for answer in answers)
-        assert server.process.wait(30) == 0
+
+
+def test_a_lame_duck_ends_by_itself_and_cleanly(models_dir):
+    with serving(MODELS_DIR=models_dir, LAME_DUCK_SECONDS=0.5) as server:
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(60) == 0
 
 
 def test_a_second_signal_ends_a_lame_duck_at_once(models_dir):
@@ -103,7 +107,7 @@ def test_a_second_signal_ends_a_lame_duck_at_once(models_dir):
         server.process.send_signal(signal.SIGTERM)
         eventually(lambda: not server.ready())
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(10) == 128 + signal.SIGTERM
+        assert server.process.wait(30) == 128 + signal.SIGTERM
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
@@ -152,10 +156,9 @@ def test_a_second_signal_ends_the_process_at_once(models_dir):
     with serving(MODELS_DIR=models_dir, DRAIN_NOTICE_SECONDS=60) as server:
         server.process.send_signal(signal.SIGTERM)
         eventually(lambda: not server.ready())
-        begun = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
+        # Long before the notice is over.
         assert server.process.wait(30) == 128 + signal.SIGTERM
-        assert time.monotonic() - begun < 2
 
 
 def test_a_backend_that_raises_costs_its_own_requests_alone(models_dir):
