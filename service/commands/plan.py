@@ -218,14 +218,15 @@ def _rates(made: "Plan") -> "Table":
 
 
 def _small_print(made: "Plan", origin: str) -> str:
-    per = f"{made.ms_per_evaluation:.3g} ms an evaluation ({origin}); asked for more than it can do, a replica answers "
-    per += (
-        f"{made.saturated:,.4g}/s. Load: part of {made.able:,.4g}/s, what it could do in full steps; busy: part of the "
-    )
-    per += "time that its threads are in steps, full or not."
+    said = [
+        f"{made.ms_per_evaluation:.3g} ms an evaluation ({origin}).",
+        f"Load is part of about {made.able:,.4g}/s, what a replica could answer in full steps; asked for more it "
+        f"answers {made.saturated:,.4g}/s.",
+        "Busy is part of the time that its threads are in steps, full or not.",
+    ]
     beyond = [
         f"Tolerance {cost.tol:g} is looser than all that was measured of {cost.method}: counted as {cost.counted_as:g}."
         for cost in made.costs
         if cost.counted_as != cost.tol
     ]
-    return "\n".join(["", per, *beyond, "Assumed:", *(f"  {line}" for line in made.document()["assumptions"])])
+    return "\n".join(["", *said, *beyond, "Assumed:", *(f"  {line}" for line in made.document()["assumptions"])])

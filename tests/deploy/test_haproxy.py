@@ -247,6 +247,14 @@ def test_what_is_of_one_replica_is_not_asked_of_all(proxy, path):
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
 
 
+def test_a_plan_from_the_proxy_says_that_it_takes_a_server(proxy):
+    words = ("plan", "--url", proxy.url, "--rps", "10", "--mix", "1e-2", "--p99-ms", "50")
+    done = subprocess.run((ODESERVE, *words), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "expected the address of one server, not of a proxy" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_without_a_replica_the_proxy_says_so_as_the_service_would(tmp_path):
     nobody = Replica()
     with Proxy(tmp_path).before([nobody]) as proxy:
