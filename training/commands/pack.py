@@ -40,7 +40,7 @@ def pack(
     order = PackOrder(package, name, version, example, calibrate_on, out, items, seed, threads, command)
     console = Console()
     telling = Telling(
-        holds=lambda line: console.print(f"[green]ok[/] {escape(line)}", highlight=False),
+        holds=lambda line: console.print(f"[green]ok[/] {escape(line)}", highlight=False, soft_wrap=True),
         doing=lambda what: console.status(escape(what)),
     )
     with ending.one_line_errors():
