@@ -27,7 +27,8 @@ from node_model.manifest import (
 )
 from node_model.own import LABELS, OwnModel
 from training.artifact import UNCALIBRATED
-from training.calibrate import Items, measured
+from training.calibrate import measured
+from training.calibration_items import Items
 from training.pack_arrays import Array, arrays_for, read_arrays
 from training.pack_checks import LANES, check_program, check_wide
 from training.pack_parity import check_parity
