@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from node_model.export import CARRIED, LIMITS, STEP_OUTPUTS
-from node_model.manifest import NAME, Normalisation, PictureSpec, ProgramSpec, Task, TensorSpec
+from node_model.manifest import Normalisation, PictureSpec, ProgramSpec, Task, TensorSpec
 from node_model.own_same import check_same
 from node_model.program import Program
+from node_model.strict import NAME
 from node_model.types import Args
 
 PROGRAMS_OF: dict[Task, tuple[str, ...]] = {

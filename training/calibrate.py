@@ -1,4 +1,5 @@
-"""odetrain calibrate: what each tolerance costs and how wrong its answer is, measured on the exported graphs."""
+"""odetrain calibrate: what each tolerance costs and how wrong its answer is, measured on the exported graphs; on
+the modules where there are none."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from node_model.manifest import Manifest, write_manifest
 from training.calibration_items import Items, calibration_items
 from training.graphs import GraphProgram
 from training.measure import Measure
+from training.modules import ModuleProgram
 
 
 def calibrate(
@@ -55,7 +57,11 @@ def measured(
     programs = dict(manifest.programs)
     with Progress(transient=False) as progress:
         for program in model.programs():
-            graphs = GraphProgram(directory, manifest, program.name, threads, width)
+            graphs: GraphProgram | ModuleProgram
+            if manifest.has_graphs:
+                graphs = GraphProgram(directory, manifest, program.name, threads, width)
+            else:
+                graphs = ModuleProgram(manifest.programs[program.name], program, width)
             measure = Measure(manifest, model, program, graphs, items_of(program.name), progress, command)
             programs[program.name] = measure.between() if between else measure.run()
     return Manifest.model_validate(manifest.model_dump() | {"programs": programs})

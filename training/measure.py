@@ -12,20 +12,15 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
-from node_model.manifest import (
-    NFE_BETWEEN,
-    Calibration,
-    CalibrationRow,
-    Manifest,
-    ProgramSpec,
-    TolLimits,
-)
+from node_model.calibration_table import NFE_BETWEEN, Calibration, CalibrationRow, TolLimits
+from node_model.manifest import Manifest, ProgramSpec
 from node_model.program import Program
 from node_model.solvers import solve_ivp
 from node_model.status import Status
 from training.answer_errors import answer_error, margin_error
 from training.calibration_items import Array, Items
 from training.graphs import GraphProgram
+from training.modules import ModuleProgram
 
 LADDER = tuple(float(f"{lead}e-{decade}") for decade in range(1, 13) for lead in (1, 0.3))
 """Calibrated tolerances, loosest first: 1e-1, 3e-2, 1e-2, ... A table ends at the model's tightest tolerance."""
@@ -57,7 +52,7 @@ class Measure:
         manifest: Manifest,
         model: Any,
         program: Program,
-        graphs: GraphProgram,
+        graphs: GraphProgram | ModuleProgram,
         items: Items,
         progress: Progress,
         command: str,

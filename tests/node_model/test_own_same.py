@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from torch import nn
 
-from node_model.manifest import Graphs, MethodSpec, PartSpec, ProgramSpec, TolLimits
+from node_model.calibration_table import TolLimits
+from node_model.manifest import Graphs, MethodSpec, PartSpec, ProgramSpec
 from node_model.own import OwnArg, OwnModel, OwnProgram, Shapes
 
 WANTED = OwnProgram(

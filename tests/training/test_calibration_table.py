@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from node_model.manifest import CalibrationRow, read_manifest
+from node_model.calibration_table import CalibrationRow
+from node_model.manifest import read_manifest
 from training.commands.calibration_table import calibration_tables
 
 ROOT = Path(__file__).parents[2]

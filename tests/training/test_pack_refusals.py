@@ -47,6 +47,7 @@ LINES = {
         ("with_numpy", "numpy computes something in it; let torch do that, at"),
         ("narrow", "field in float64: called with float64 [8], float64 [8, 2] it raises RuntimeError"),
         ("fixed_count", "y would have a fixed number of items"),
+        ("convolved", "or compute it with other operators; --torch-only packs it without graphs"),
         ("convolved", "ONNX Runtime has no Conv for float64 on a CPU; keep the model in float32"),
         ("three_outputs", "decode: gives 1 outputs; outputs names a, b, c"),
         ("wrong_parts", "parts: expected sizes that sum to 2"),

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from node_model.manifest import Calibration, CalibrationRow, Manifest
+from node_model.calibration_table import Calibration, CalibrationRow
+from node_model.manifest import Manifest
 
 Cell = Callable[[float], str]
 NARROW = {"accuracy": "accu-\nracy", "mean log-density": "mean\nnats"}

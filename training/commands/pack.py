@@ -22,6 +22,9 @@ def pack(
     ] = None,
     items: Annotated[int, typer.Option(min=100, help="How many of them at most.")] = 2_000,
     out: Annotated[Path, typer.Option(help="Folder of artifacts.")] = Path("checkpoints"),
+    torch_only: Annotated[
+        bool, typer.Option("--torch-only", help="Without graphs, where an operator has no form in ONNX.")
+    ] = False,
     seed: options.Seed = 0,
     threads: options.Threads = 2,
 ) -> None:
@@ -35,9 +38,9 @@ def pack(
     measured_on = f" --calibrate {calibrate_on.name}" if calibrate_on else ""
     command = (
         f"odetrain pack {package} --name {name} --version {version} --example {example.name}{measured_on} "
-        f"--items {items} --seed {seed}"
+        f"--items {items} --seed {seed}{' --torch-only' if torch_only else ''}"
     )
-    order = PackOrder(package, name, version, example, calibrate_on, out, items, seed, threads, command)
+    order = PackOrder(package, name, version, example, calibrate_on, out, items, seed, threads, command, torch_only)
     console = Console()
     telling = Telling(
         holds=lambda line: console.print(f"[green]ok[/] {escape(line)}", highlight=False, soft_wrap=True),
@@ -47,4 +50,8 @@ def pack(
         directory = make(order, telling)
     for table in calibration_tables(read_manifest(directory)):
         console.print(table)
-    typer.echo(f"{directory}: written\nnext: ODESERVE_MODELS_DIR={out} odeserve serve")
+    typer.echo(f"{directory}: written")
+    if torch_only:
+        typer.echo(f"next: install a package that declares {package} as an entry point of odeserve.models")
+    backend = "ODESERVE_BACKEND=torch " if torch_only else ""
+    typer.echo(f"next: {backend}ODESERVE_MODELS_DIR={out} odeserve serve")
