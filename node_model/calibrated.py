@@ -6,7 +6,8 @@ Both are step functions of the tolerance. Torch-free: the service and the single
 import math
 from collections.abc import Sequence
 
-from node_model.manifest import CalibrationRow, ProgramSpec
+from node_model.calibration_table import CalibrationRow
+from node_model.manifest import ProgramSpec
 
 UNCALIBRATED_STEPS = 10
 LEAST_MAX_NFE = 200

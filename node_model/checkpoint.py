@@ -16,10 +16,8 @@ from torch import nn
 
 from node_model.cnf import CNF, CNFConfig
 from node_model.errors import ArtifactError
-from node_model.manifest import Manifest, read_manifest, verified_bytes
+from node_model.manifest import WEIGHTS, Manifest, read_manifest, verified_bytes
 from node_model.odenet import ODENet, ODENetConfig
-
-WEIGHTS = "weights.safetensors"
 
 Model = ODENet | CNF
 
@@ -58,9 +56,10 @@ def rebuild(manifest: Manifest) -> Model:
     if isinstance(family, str) and family in installed:
         return _installed(installed[family], manifest)
     known = " or ".join(("odenet", "cnf", *OWN_FAMILIES, *installed))
+    otherwise = "; as ONNX graphs any family is served" if manifest.has_graphs else ""
     raise ArtifactError(
         f"{manifest.name}: architecture.family: expected {known}, got {family!r}; for PyTorch install a package that "
-        f"declares it as an entry point of {INSTALLED!r}; as ONNX graphs any family is served"
+        f"declares it as an entry point of {INSTALLED!r}{otherwise}"
     )
 
 

@@ -11,17 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from node_model.calibration_table import Calibration, TolLimits
 from node_model.errors import ArtifactError
+from node_model.strict import Name, Strict
 from node_model.whole_file import write_whole
 
-MANIFEST = "manifest.json"
+MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
 MAX_MANIFEST_BYTES = 4 * 2**20
 MAX_FILE_BYTES = 2**30
 
-NAME, VERSION = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", r"^[1-9][0-9]{0,8}$"
-Name = Annotated[str, Field(pattern=NAME)]
+VERSION = r"^[1-9][0-9]{0,8}$"
 Version = Annotated[str, Field(pattern=VERSION)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 RelativePath = Annotated[str, Field(max_length=200)]
@@ -30,18 +31,14 @@ Task = Literal["classify", "density", "predict"]
 _PATH = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*){0,4}$")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-class Normalisation(_Strict):
+class Normalisation(Strict):
     """What encode does to the input first: (input - mean) / std, per feature or one number for all."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
 
-class PictureSpec(_Strict):
+class PictureSpec(Strict):
     """How a picture becomes an input: light on dark, what it shows scaled to a box and placed in the input's frame.
 
     `shows`: `ink`, strokes on a ground that may be unevenly lit, from which they are taken out; or `item`, one thing
@@ -57,7 +54,7 @@ class PictureSpec(_Strict):
     stroke: float | None = Field(default=None, gt=0)
 
 
-class TensorSpec(_Strict):
+class TensorSpec(Strict):
     """One input, argument or output; `shape` leaves the lane axis out.
 
     `draw` says that the host makes the tensor itself, from numpy's Philox keyed by (seed, item index). Without
@@ -90,14 +87,14 @@ class TensorSpec(_Strict):
         return math.prod(self.shape)
 
 
-class PartSpec(_Strict):
+class PartSpec(Strict):
     """A named piece of the flat state, with an error norm of its own."""
 
     name: Name
     size: int = Field(ge=1)
 
 
-class MethodSpec(_Strict):
+class MethodSpec(Strict):
     """What a Runge-Kutta method costs; `nfe_start` is charged once, `nfe_attempt` per step tried."""
 
     order: int = Field(ge=1)
@@ -106,7 +103,7 @@ class MethodSpec(_Strict):
     nfe_attempt: int = Field(ge=1)
 
 
-class Graphs(_Strict):
+class Graphs(Strict):
     """Paths of a program's ONNX files, relative to the artifact."""
 
     encode: RelativePath
@@ -119,79 +116,11 @@ class Graphs(_Strict):
     """One attempt on every lane, by method."""
 
 
-class TolLimits(_Strict):
-    """Tolerances a request may ask for, all within the calibrated ones."""
-
-    tightest: float = Field(gt=0)
-    loosest: float = Field(gt=0)
-    default: float = Field(gt=0)
-    """Taken where a request names none."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "TolLimits":
-        if not self.tightest <= self.default <= self.loosest:
-            raise ValueError("expected tightest <= default <= loosest")
-        return self
-
-
-NFE_BETWEEN = (0.0, 0.25, 0.5, 0.75)
-"""Where NFE is measured between two rows: from the looser one (0) to the tighter (1), in the logarithm of tol."""
-
-
-class CalibrationRow(_Strict):
-    """One cell of the table: a method at a tolerance, measured on the exported graph.
-
-    Errors are in the unit of the table; a cell that was not measured has only `skipped`, the reason. `nfe_between` is
-    mean NFE at the tolerances of NFE_BETWEEN, between the next looser row and this one, with this row's first dt.
-    """
-
-    method: Name
-    tol: float = Field(gt=0)
-    """rtol and atol."""
-    skipped: str | None = None
-    """Why the cell was not measured."""
-    nfe_mean: float | None = None
-    """Evaluations per item."""
-    nfe_p50: float | None = None
-    nfe_p99: float | None = None
-    nfe_between: tuple[float, ...] | None = Field(
-        default=None, min_length=len(NFE_BETWEEN), max_length=len(NFE_BETWEEN)
-    )
-    error_rms: float | None = None
-    error_p99: float | None = None
-    """99 % of the items stayed within it."""
-    margin_error_p99: float | None = None
-    """The same of the difference between the two largest logits."""
-    metric: float | None = None
-    """The task's own score."""
-    agreement: float | None = None
-    """Share of the items that agree with the reference."""
-    first_dt: float | None = Field(default=None, gt=0)
-    """Length of the first attempt that 95 % of the items accept."""
-
-
-class Calibration(_Strict):
-    """Measured cost and error per method and tolerance."""
-
-    unit: Literal["logit", "nat", "output"]
-    """Of the errors."""
-    metric: str
-    """Name of the task's score."""
-    data: str
-    """What it was measured on."""
-    items: int = Field(ge=1)
-    """How many."""
-    reference: str
-    """What the answers were compared with."""
-    command: str
-    """What repeats it."""
-    rows: tuple[CalibrationRow, ...]
-
-
-class ProgramSpec(_Strict):
+class ProgramSpec(Strict):
     """One use of a model: an initial value problem with a map in front and a map behind."""
 
-    graphs: Graphs
+    graphs: Graphs | None = None
+    """None for PyTorch alone, on servers that have the program's package."""
     input: TensorSpec
     outputs: tuple[TensorSpec, ...] = Field(min_length=1)
     args: tuple[TensorSpec, ...] = ()
@@ -201,14 +130,14 @@ class ProgramSpec(_Strict):
     parts: tuple[PartSpec, ...] = Field(min_length=1)
     """The flat state, piece by piece."""
     methods: dict[Name, MethodSpec] = Field(min_length=1)
-    """Those that there is a step graph for."""
+    """Those that a request may name; where there are graphs, each has one of a step."""
     tol: TolLimits
     """What a request may ask for."""
     calibration: Calibration | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "ProgramSpec":
-        if set(self.methods) != set(self.graphs.step):
+        if self.graphs is not None and set(self.methods) != set(self.graphs.step):
             raise ValueError("methods and graphs.step must name the same methods")
         if self.calibration is not None and {row.method for row in self.calibration.rows} - set(self.methods):
             raise ValueError("calibration speaks of a method that is not in methods")
@@ -223,25 +152,25 @@ class ProgramSpec(_Strict):
         return sum(part.size for part in self.parts)
 
 
-class Provenance(_Strict):
+class Provenance(Strict):
     """Where the weights come from."""
 
     data: str
     """Name of the data set."""
-    data_sha256: dict[str, Sha256] = {}
+    data_sha256: dict[str, Sha256] = Field(default={})
     """Hash of each of its files."""
     seed: int
     command: str
     """What trained the weights."""
     epochs: float
     date: str
-    train: dict[str, float] = {}
+    train: dict[str, float] = Field(default={})
     """Scores on held-back training items."""
-    test: dict[str, float] = {}
+    test: dict[str, float] = Field(default={})
     """Scores on the test set, with method and tolerance in their names."""
 
 
-class Manifest(_Strict):
+class Manifest(Strict):
     """`manifest.json`: everything the service has to know of a model."""
 
     format: Literal[1] = 1
@@ -279,6 +208,8 @@ class Manifest(_Strict):
         for path in self._graph_files():
             if path not in self.sha256:
                 raise ValueError(f"file {path!r} is used by a program but has no sha256")
+        if len({program.graphs is None for program in self.programs.values()}) > 1:
+            raise ValueError("graphs: expected of every program, or of none")
         if self.task == "classify" and not self.labels:
             raise ValueError("labels: a classifier must name its classes")
         classify = self.programs.get("classify")
@@ -286,10 +217,26 @@ class Manifest(_Strict):
             raise ValueError(f"labels: {len(self.labels)} of them for logits of shape {classify.outputs[0].shape}")
         return self
 
+    @property
+    def has_graphs(self) -> bool:
+        """Whether ONNX Runtime can run it."""
+        return all(program.graphs is not None for program in self.programs.values())
+
+    def graphs_of(self, program: str) -> Graphs:
+        """The graphs of a program. Errors: ArtifactError saying who serves one that has none."""
+        graphs = self.programs[program].graphs
+        if graphs is None:
+            raise ArtifactError(
+                f"{self.name}@{self.version}: {program} has no graphs; ODESERVE_BACKEND=torch serves it, where a "
+                f"package that declares {self.architecture.get('family')} is installed"
+            )
+        return graphs
+
     def _graph_files(self) -> Iterator[str]:
         for program in self.programs.values():
-            graphs = program.graphs
-            yield from (graphs.encode, graphs.start, graphs.decode, *graphs.step.values())
+            if program.graphs is not None:
+                graphs = program.graphs
+                yield from (graphs.encode, graphs.start, graphs.decode, *graphs.step.values())
 
 
 def sha256_of(path: Path) -> str:

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from node_model.export import CARRIED, LIMITS, STEP_OUTPUTS
-from node_model.manifest import NAME, Normalisation, PictureSpec, ProgramSpec, Task, TensorSpec
+from node_model.manifest import Normalisation, PictureSpec, ProgramSpec, Task, TensorSpec
+from node_model.own_same import check_same
 from node_model.program import Program
+from node_model.strict import NAME
 from node_model.types import Args
 
 PROGRAMS_OF: dict[Task, tuple[str, ...]] = {
@@ -92,6 +94,13 @@ class OwnProgram:
         _check_names(f"{self.name}: parts", self.parts or ["state"])
         if not self.outputs:
             raise ValueError(f"{self.name}: outputs: expected the name of one or more")
+        if self.state_shape is not None:
+            sizes: object = self.state_shape
+            if not isinstance(sizes, tuple | list) or not sizes or not all(isinstance(n, int) and n > 0 for n in sizes):
+                raise ValueError(
+                    f"{self.name}: state_shape: expected the shape of one item's state, whole numbers from 1 as "
+                    f"(1, 28, 28); got {sizes!r}. A state of one number is [item, 1], without state_shape"
+                )
         if self.draw and not self.drawn_shape:
             raise ValueError(
                 f"{self.name}: drawn_shape: expected the shape of a draw, as (2,); got {self.drawn_shape!r}"
@@ -161,26 +170,12 @@ class OwnModel(nn.Module):
 
     def take_specs(self, specs: Mapping[str, ProgramSpec]) -> None:
         """Take the shapes from a manifest. Errors: ValueError naming what is another than there."""
-        missing = sorted(set(specs) - set(self.wanted))
-        if missing:
-            raise ValueError(f"has no program {', '.join(missing)}")
+        if set(specs) != set(self.wanted):
+            raise ValueError(f"programs: {', '.join(self.wanted)} here, {', '.join(specs)} in the artifact")
         for name, spec in specs.items():
-            self._check_same(self.wanted[name], spec)
+            check_same(self.wanted[name], spec)
             wide = tuple(output.dtype == "float64" and spec.input.dtype == "float32" for output in spec.outputs)
             self._shapes[name] = Shapes(spec.input.shape, spec.dim, tuple(o.shape for o in spec.outputs), wide)
-
-    @staticmethod
-    def _check_same(wanted: OwnProgram, spec: ProgramSpec) -> None:
-        """Whether a manifest speaks of this program. Errors: ValueError."""
-        pairs = {
-            "interval": (tuple(map(float, wanted.interval)), spec.interval),
-            "outputs": (tuple(wanted.outputs), tuple(output.name for output in spec.outputs)),
-            "args": (tuple(arg.name for arg in wanted.args), tuple(arg.name for arg in spec.args)),
-            "state_shape": (math.prod(wanted.state_shape or (spec.dim,)), spec.dim),
-        }
-        for field, (here, there) in pairs.items():
-            if here != there:
-                raise ValueError(f"{wanted.name}: {field}: {here} here, {there} in the artifact")
 
     def program(self, name: str) -> Program:
         """One program. Errors: KeyError when nobody said its shapes."""

@@ -2,7 +2,7 @@
 
 import math
 
-from node_model.manifest import CalibrationRow
+from node_model.calibration_table import CalibrationRow
 from service.engine.program import ServedProgram
 
 

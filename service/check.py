@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from node_model.errors import ArtifactError
-from node_model.manifest import MANIFEST, Manifest, read_manifest, verified_bytes
+from node_model.manifest import MANIFEST, WEIGHTS, Manifest, ProgramSpec, read_manifest, verified_bytes
 from node_model.status import Status
 from service.backends import open_stepper
 from service.engine.engine import solve_alone
@@ -28,14 +28,20 @@ def check_artifact(directory: Path) -> Iterator[str]:
     manifest = read_manifest(directory)
     yield f"{directory / MANIFEST}: {manifest.name}@{manifest.version}, {manifest.task}"
     yield from _each(_hash_checks(directory, manifest))
-    settings = Settings(lanes=ITEMS)
+    # Without graphs there is one backend that can serve it, and that is the one to be asked.
+    settings = Settings(lanes=ITEMS, backend="onnx" if manifest.has_graphs else "torch")
     yield from _each(_graph_checks(directory, manifest, settings))
     model = load_model(directory, settings)
     yield from _each(
-        partial(_solve_examples, name, program, method, directory / path)
+        partial(_solve_examples, name, program, method, directory / _step_file(program.spec, method))
         for name, program in model.programs.items()
-        for method, path in program.spec.graphs.step.items()
+        for method in program.spec.methods
     )
+
+
+def _step_file(spec: ProgramSpec, method: str) -> str:
+    """What a method's steps are computed by."""
+    return spec.graphs.step[method] if spec.graphs else WEIGHTS
 
 
 def _each(checks: Iterator[Callable[[], str]]) -> Iterator[str]:
@@ -68,9 +74,13 @@ def _graph_checks(directory: Path, manifest: Manifest, settings: Settings) -> It
 
 
 def _graphs(directory: Path, manifest: Manifest, name: str, settings: Settings) -> str:
-    spec = open_stepper(settings, directory, manifest, name).spec
+    try:
+        spec = open_stepper(settings, directory, manifest, name).spec
+    except ImportError as error:
+        raise ArtifactError(f"{directory}: {name} has no graphs, and PyTorch is not here: {error}") from error
     outputs = ", ".join(f"{output.name} {list(output.shape)}" for output in spec.outputs)
-    return f"{name}: graphs load; {spec.input.name} {list(spec.input.shape)} -> {outputs}"
+    loaded = "graphs load" if spec.graphs else "weights load, for PyTorch alone"
+    return f"{name}: {loaded}; {spec.input.name} {list(spec.input.shape)} -> {outputs}"
 
 
 def _solve_examples(name: str, program: ServedProgram, method: str, path: Path) -> str:

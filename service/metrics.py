@@ -17,7 +17,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from node_model.manifest import CalibrationRow
+from node_model.calibration_table import CalibrationRow
 from service.build import build_commit, build_version
 from service.calibration import decades
 from service.engine.program import ServedProgram

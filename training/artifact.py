@@ -3,16 +3,17 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from node_model.checkpoint import WEIGHTS, Model, architecture_of, publish, save_weights
+from node_model.calibration_table import TolLimits
+from node_model.checkpoint import Model, architecture_of, publish, save_weights
 from node_model.cnf import CNF
 from node_model.export import DEFAULT_METHODS, export_program, method_specs
 from node_model.manifest import (
+    WEIGHTS,
     Manifest,
     PartSpec,
     PictureSpec,
     ProgramSpec,
     Provenance,
-    TolLimits,
     sha256_of,
     write_manifest,
 )

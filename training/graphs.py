@@ -51,7 +51,7 @@ class GraphProgram:
                 verified_bytes(directory, manifest, file), options, providers=["CPUExecutionProvider"]
             )
 
-        graphs = self.spec.graphs
+        graphs = manifest.graphs_of(program)
         self._encode, self._start, self._decode = (session(f) for f in (graphs.encode, graphs.start, graphs.decode))
         self._step = {method: session(file) for method, file in graphs.step.items()}
 

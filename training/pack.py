@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
-from node_model.checkpoint import WEIGHTS, publish, save_weights
+from node_model.checkpoint import publish, save_weights
 from node_model.errors import ExportError
 from node_model.export import DEFAULT_METHODS, export_program, method_specs
 from node_model.manifest import (
-    NAME,
     VERSION,
+    WEIGHTS,
+    Graphs,
     Manifest,
     PartSpec,
     ProgramSpec,
@@ -26,13 +27,16 @@ from node_model.manifest import (
     write_manifest,
 )
 from node_model.own import LABELS, OwnModel
+from node_model.program import Program
+from node_model.strict import NAME
 from training.artifact import UNCALIBRATED
-from training.calibrate import Items, measured
+from training.calibrate import measured
+from training.calibration_items import Items
 from training.pack_arrays import Array, arrays_for, read_arrays
 from training.pack_checks import LANES, check_program, check_wide
 from training.pack_parity import check_parity
 from training.pack_shapes import shapes_of
-from training.package import PackError, load_package
+from training.package import TORCH_ONLY, PackError, load_package
 
 FEW_ITEMS = 100
 """Fewer say little of a p99."""
@@ -44,7 +48,10 @@ TRIED_TOL = 1e-3
 
 @dataclass(frozen=True)
 class PackOrder:
-    """What is to be packed as what. `data`: items to calibrate on, in place of the example's."""
+    """What is to be packed as what.
+
+    `data`: items to calibrate on, in place of the example's. `torch_only`: without graphs.
+    """
 
     package: str
     name: str
@@ -56,6 +63,7 @@ class PackOrder:
     seed: int
     threads: int
     command: str
+    torch_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ def _packed(order: PackOrder, telling: Telling) -> Path:
         manifest = _uncalibrated(model, order, directory, telling)
         write_manifest(directory, manifest)
         with telling.doing("comparing the graphs with the modules"):
-            for name in model.wanted:
+            for name in model.wanted if manifest.has_graphs else ():
                 arrays = _arrays(model, name, example, order)
                 telling.holds(check_parity(directory, manifest, model.program(name), arrays))
         items = max((len(array) for array in data.values()), default=FEW_ITEMS)
@@ -160,14 +168,8 @@ def _uncalibrated(model: OwnModel, order: PackOrder, directory: Path, telling: T
     save_weights(model, directory)
     specs = {}
     for program in model.programs():
-        with telling.doing(f"{program.name}: exporting {3 + len(DEFAULT_METHODS)} graphs"):
-            try:
-                graphs = export_program(program, directory, DEFAULT_METHODS)
-            except ExportError as error:
-                raise PackError(f"{program.name}: {error}") from error
-        telling.holds(f"{program.name}: exported as {3 + len(DEFAULT_METHODS)} graphs")
         specs[program.name] = ProgramSpec(
-            graphs=graphs,
+            graphs=None if order.torch_only else _exported(program, directory, telling),
             input=program.input,
             outputs=program.outputs,
             args=program.args,
@@ -197,6 +199,18 @@ def _uncalibrated(model: OwnModel, order: PackOrder, directory: Path, telling: T
         ),
         sha256={file: sha256_of(directory / file) for file in files},
     )
+
+
+def _exported(program: Program, directory: Path, telling: Telling) -> Graphs:
+    """A program's graphs, written. Errors: PackError."""
+    count = 3 + len(DEFAULT_METHODS)
+    with telling.doing(f"{program.name}: exporting {count} graphs"):
+        try:
+            graphs = export_program(program, directory, DEFAULT_METHODS)
+        except ExportError as error:
+            raise PackError(f"{program.name}: {error}{TORCH_ONLY}") from error
+    telling.holds(f"{program.name}: exported as {count} graphs")
+    return graphs
 
 
 def _calibrated(

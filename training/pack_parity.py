@@ -14,7 +14,7 @@ from node_model.program import Program
 from node_model.solvers import solve_ivp
 from training.graphs import ANY_ERROR, GraphProgram
 from training.pack_arrays import Array
-from training.package import PackError
+from training.package import TORCH_ONLY, PackError
 
 ITEMS = 16
 _NO_KERNEL = re.compile(r"Could not find an implementation for (\w+)\(")
@@ -37,7 +37,7 @@ def check_parity(directory: Path, manifest: Manifest, program: Program, arrays: 
             raise PackError(f"{program.name}: ONNX Runtime does not take the graphs: {error}") from error
         float32 = "; keep the model in float32" if manifest.state_dtype == "float64" else ""
         words = f"ONNX Runtime has no {missing[1]} for {manifest.state_dtype} on a CPU{float32}"
-        raise PackError(f"{program.name}: {words}, or compute it with other operators") from error
+        raise PackError(f"{program.name}: {words}, or compute it with other operators{TORCH_ONLY}") from error
     inputs, *args = (array[:ITEMS] for array in arrays.values())
     fed = dict(zip((arg.name for arg in program.args), args, strict=True))
     tensors = tuple(map(torch.from_numpy, args))

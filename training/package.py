@@ -11,6 +11,9 @@ import torch
 
 from node_model.own import OwnModel
 
+TORCH_ONLY = "; --torch-only packs it without graphs, for servers with PyTorch and your package alone"
+"""Said where graphs are what cannot be had."""
+
 
 class PackError(ValueError):
     """What is given cannot be made an artifact; the message names the part and says why."""

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 
 from node_model.calibrated import first_dt, measured_rows
 from node_model.errors import ArtifactError
-from node_model.manifest import MANIFEST, Manifest, ProgramSpec, TensorSpec, read_manifest, sha256_of, verified_bytes
+from node_model.manifest import MANIFEST, Manifest, TensorSpec, read_manifest, sha256_of, verified_bytes
 from node_model.status import Status
 from node_model.whole_file import write_whole
 from training.graphs import Array, GraphProgram
@@ -53,7 +53,7 @@ def export_single_file(order: FileOrder) -> Path:
     out = order.out or Path(f"{manifest.name}-{manifest.version}-{program}-{method}.onnx")
     if out.exists():
         raise FileExistsError(f"{out} exists; choose another file with --out or remove it")
-    graphs = _graphs(order.artifact, manifest, spec, method)
+    graphs = _graphs(order.artifact, manifest, program, method)
     digest = sha256_of(order.artifact / MANIFEST)
     content = composed(Parts(manifest, digest, program, method, graphs, order.stops)).SerializeToString()
     _compare(content, order, manifest, program, method)
@@ -67,14 +67,10 @@ def _chosen(what: str, name: str, known: Any) -> str:
     return name
 
 
-def _graphs(artifact: Path, manifest: Manifest, spec: ProgramSpec, method: str) -> dict[str, onnx.ModelProto]:
+def _graphs(artifact: Path, manifest: Manifest, program: str, method: str) -> dict[str, onnx.ModelProto]:
     """The four graphs, from the very bytes whose hash was checked."""
-    files = {
-        "encode": spec.graphs.encode,
-        "start": spec.graphs.start,
-        "step": spec.graphs.step[method],
-        "decode": spec.graphs.decode,
-    }
+    paths = manifest.graphs_of(program)
+    files = {"encode": paths.encode, "start": paths.start, "step": paths.step[method], "decode": paths.decode}
     contents = {kind: verified_bytes(artifact, manifest, file) for kind, file in files.items()}
     if sum(map(len, contents.values())) > MOST_BYTES:
         raise ValueError(f"{artifact}: its graphs together are larger than a file of ONNX may be, 2 GiB")

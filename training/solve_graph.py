@@ -93,7 +93,7 @@ class SolveGraph:
         writer, spec = self._main, self._spec
         t = self._all(spec.interval[0], np.float64)
         # Where the last stop is, so that a lane which is there from the start costs nothing.
-        end = writer("Expand", writer("Gather", self._times, self._last), self._lanes)
+        first, end = (writer("Expand", time, self._lanes) for time in self._ends())
         inputs = [y, t, end, limits["max_nfe"], *self._args]
         f, nfe, status = writer.several("start", inputs, START_OUTPUTS, domain=DOMAIN)
         valid = self._valid(limits["rtol"])
@@ -101,7 +101,6 @@ class SolveGraph:
         nfe = writer("Where", valid, nfe, self._zero)
         none = self._all(0, np.int64)
         yes = self._all(True, np.bool_)
-        first = writer("Expand", writer("Gather", self._times, self._first_axis), self._lanes)
         lanes = {"y": y, "f": f, "t": t, "dt": dt, "accepted": yes, "nonfinite": none, "nfe": nfe, "status": status}
         lanes |= {"accepted_steps": none, "attempts": none, "error_estimate": self._all(0.0, np.float64)}
         lanes |= {"t_end": first, "stop": none, "open": valid}
@@ -110,6 +109,16 @@ class SolveGraph:
             shape = writer("Concat", self._lanes, writer("Reshape", self._count, self._last), rest, axis=0)
             lanes[self._answer(index)] = writer("Expand", writer.constant(np.nan, output.dtype), shape)
         return lanes
+
+    def _ends(self) -> tuple[str, str]:
+        """The first and the last stop. Shapes: each [1], the end of the interval where no times are given."""
+        writer = self._main
+        if not self._stops:
+            return self._times, self._times
+        # No element can be taken of nothing: without times every lane is invalid, but all the nodes are run.
+        some = writer("Concat", self._times, writer.constant([self._spec.interval[1]], np.float64), axis=0)
+        last = writer("Max", writer("Sub", self._count, self._one), self._zero)
+        return writer("Gather", some, self._first_axis), writer("Gather", some, writer("Unsqueeze", last, self._last))
 
     def _valid(self, tol: str) -> str:
         """Which lanes have a tolerance, and times, that the service would take."""
@@ -126,6 +135,7 @@ class SolveGraph:
         earlier = writer("Slice", "t", self._first_axis, self._last)
         later = writer("Slice", "t", writer.constant([1], np.int64), writer.constant([np.iinfo(np.int64).max]))
         ordered = writer("Greater" if spec.interval[1] > spec.interval[0] else "Less", later, earlier)
+        valid = writer("And", valid, writer("Greater", self._count, self._zero))
         for good in (inside, ordered):
             valid = writer("And", valid, writer("Not", self._any(writer, writer("Not", good))))
         return valid

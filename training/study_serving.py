@@ -12,9 +12,9 @@ from node_model.odenet import ODENet
 from node_model.program import Program
 from node_model.solvers import solve_ivp
 from node_model.status import Status
-from training.calibrate import FIRST_ACCEPTED, least_true
 from training.data import ImageSet
 from training.evaluate import wilson_interval
+from training.measure import FIRST_ACCEPTED, least_true
 from training.records import rounded
 
 METHODS = ("bosh3", "dopri5", "tsit5")

@@ -14,7 +14,7 @@ from service.engine.program import ServedProgram
 from service.engine.request import Problem
 from service.models import load_model
 from service.settings import Settings
-from training.calibrate import answer_error
+from training.answer_errors import answer_error
 
 Array = npt.NDArray[Any]
 

@@ -40,7 +40,7 @@ def build():
     func = Func()
     func.load_state_dict(torch.load("spiral.pt", weights_only=True))
     program = OwnProgram(nn.Identity(), TorchdiffeqField(func), nn.Identity(), interval=(0.0, END))
-    # In float64, so that answers can be as exact as they are compared below; float32 is cheaper and good to about 1e-5.
+    # In float64, so that answers can be as exact as they are compared below; float32 is cheaper and ends at tol 1e-6.
     return OwnModel("predict", program, description="a learned spiral").double()
 
 

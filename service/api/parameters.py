@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from node_model.manifest import TolLimits
+from node_model.calibration_table import TolLimits
 from service.api.errors import ApiError, Code, invalid
 from service.engine.draws import SEED_LIMIT
 from service.models import LoadedModel, Models, UnknownModelError

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from node_model.manifest import ProgramSpec, Task, TensorSpec, TolLimits
+from node_model.calibration_table import TolLimits
+from node_model.manifest import ProgramSpec, Task, TensorSpec
 
 ItemStatus = Literal["ok", "max_nfe", "dt_min", "non_finite", "deadline"]
 

@@ -30,10 +30,11 @@ class OnnxStepper:
     def __init__(self, directory: Path, manifest: Manifest, program: str) -> None:
         """Load the graphs from the very bytes whose hash was checked.
 
-        Errors: ArtifactError naming the file that is missing, altered, no graph, or has other inputs than expected.
+        Errors: ArtifactError naming the file that is missing, altered, no graph, or has other inputs than expected; or
+            the program, where it was packed without graphs.
         """
         self._spec = spec = manifest.programs[program]
-        graphs = spec.graphs
+        graphs = manifest.graphs_of(program)
         args = tuple(arg.name for arg in spec.args)
         self._step_inputs = (*STEP_INPUTS, *args)
         self._start_inputs = (*START_INPUTS, *args)

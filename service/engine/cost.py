@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from node_model.calibrated import at_most, first_dt, measured_rows, usual_max_nfe
-from node_model.manifest import NFE_BETWEEN, CalibrationRow, ProgramSpec
+from node_model.calibration_table import NFE_BETWEEN, CalibrationRow
+from node_model.manifest import ProgramSpec
 
 AUTO_ERROR_FACTOR = 1.25
 """A method is good enough for `auto` while its error is at most this many times that of the reference method."""

@@ -12,7 +12,7 @@ from torchdiffeq import odeint
 from typer.testing import CliRunner
 
 from tests.service.apps import serving
-from training import calibrate, cli, pack
+from training import cli, measure, pack
 
 OWN = Path(__file__).parents[2] / "examples" / "own"
 TORCHDYN = {
@@ -73,7 +73,7 @@ def place(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [str(OWN), *sys.path])
         # A few rows of the table will do here.
-        patch.setattr(calibrate, "LADDER", (1e-1, 1e-3, 1e-6, 1e-9))
+        patch.setattr(measure, "LADDER", (1e-1, 1e-3, 1e-6, 1e-9))
         patch.setattr(pack, "DEFAULT_METHODS", ("dopri5",))
         for module, name, example in PACKED:
             (place / module).mkdir()

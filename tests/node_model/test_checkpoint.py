@@ -5,10 +5,10 @@ import safetensors.torch
 import torch
 from test_manifest import manifest_of
 
-from node_model.checkpoint import WEIGHTS, architecture_of, load_model, publish, rebuild, save_weights
+from node_model.checkpoint import architecture_of, load_model, publish, rebuild, save_weights
 from node_model.cnf import CNF, CNFConfig
 from node_model.errors import ArtifactError
-from node_model.manifest import sha256_of, write_manifest
+from node_model.manifest import WEIGHTS, sha256_of, write_manifest
 from node_model.odenet import ODENet, ODENetConfig
 
 MODELS = {

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from pydantic import ValidationError
 
+from node_model.calibration_table import Calibration, CalibrationRow, TolLimits
 from node_model.errors import ArtifactError
 from node_model.manifest import (
     MANIFEST,
-    Calibration,
-    CalibrationRow,
     Graphs,
     Manifest,
     MethodSpec,
@@ -22,7 +21,6 @@ from node_model.manifest import (
     ProgramSpec,
     Provenance,
     TensorSpec,
-    TolLimits,
     read_manifest,
     sha256_of,
     verified_bytes,

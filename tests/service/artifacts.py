@@ -3,18 +3,8 @@
 import fcntl
 from pathlib import Path
 
-from node_model.manifest import (
-    Calibration,
-    CalibrationRow,
-    Manifest,
-    PartSpec,
-    PictureSpec,
-    ProgramSpec,
-    Provenance,
-    TolLimits,
-    sha256_of,
-    write_manifest,
-)
+from node_model.calibration_table import Calibration, CalibrationRow, TolLimits
+from node_model.manifest import Manifest, PartSpec, PictureSpec, ProgramSpec, Provenance, sha256_of, write_manifest
 
 METHOD = "bosh3"
 DRAWN = PictureSpec(shows="ink", box=6, centre="mass")

@@ -8,7 +8,8 @@ import math
 
 import numpy as np
 
-from node_model.manifest import Graphs, MethodSpec, PartSpec, ProgramSpec, TensorSpec, TolLimits
+from node_model.calibration_table import TolLimits
+from node_model.manifest import Graphs, MethodSpec, PartSpec, ProgramSpec, TensorSpec
 from node_model.status import Status
 from service.engine.cost import CostTable
 from service.engine.program import ServedProgram

@@ -5,16 +5,8 @@ from artifacts import calibration
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node_model.manifest import (
-    NFE_BETWEEN,
-    CalibrationRow,
-    Graphs,
-    MethodSpec,
-    PartSpec,
-    ProgramSpec,
-    TensorSpec,
-    TolLimits,
-)
+from node_model.calibration_table import NFE_BETWEEN, CalibrationRow, TolLimits
+from node_model.manifest import Graphs, MethodSpec, PartSpec, ProgramSpec, TensorSpec
 from service.engine.cost import CostTable
 
 

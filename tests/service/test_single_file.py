@@ -309,11 +309,11 @@ def test_the_default_budget_of_many_stops_is_that_of_the_route(files, models_dir
     assert found["nfe"].min() > 150
 
 
-@pytest.mark.parametrize("times", [[0.5, 0.5], [1.0, 0.5], [-0.1, 1.0], [1.0, 2.5], [np.nan], [0.5, np.nan, 1.0]])
+@pytest.mark.parametrize("times", [[], [0.5, 0.5], [1.0, 0.5], [-0.1, 1.0], [1.0, 2.5], [np.nan], [0.5, np.nan, 1.0]])
 def test_times_that_the_service_refuses_are_not_solved(files, models_dir, times):
     session = session_of(files.file(models_dir / DECAY / "1", stops=True))
     feed = {"state": np.ones((2, 2), np.float32), "tol": np.array([1e-2]), "max_nfe": np.array([0])}
-    found = run(session, {**feed, "t": np.array(times)})
+    found = run(session, {**feed, "t": np.array(times, float)})
     assert found["status"].tolist() == [INVALID] * 2
     assert found["state_out"].shape == (2, len(times), 2)
     assert np.isnan(found["state_out"]).all()

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.calibrate import LADDER, answer_error, least_true, margin_error
+from training.answer_errors import answer_error, margin_error
+from training.measure import LADDER, least_true
 
 
 @given(st.integers(1, 5_000), st.integers(1, 5_000))

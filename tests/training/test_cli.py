@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from training import cli
 from training.command import COMMON_OPTIONS, OWN_OPTIONS, command_of, config_of
+from training.commands import running
 from training.config import BASELINES, REGULARISERS, RunConfig
 from training.evaluate import Scores
 
@@ -76,7 +77,7 @@ def test_the_recorded_command_is_that_of_the_run(config):
     program, *words = shlex.split(command_of(config))
     assert program == "odetrain"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cli, "_run", lambda config, *_: asked.append(config))
+        patch.setattr(running, "run", lambda config, *_: asked.append(config))
         cli.app(words, standalone_mode=False)
     assert asked == [config]
 

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 
 from node_model.manifest import Provenance, read_manifest
 from training.artifact import write_artifact
-from training.calibrate import calibration_items
+from training.calibration_items import calibration_items
 from training.config import RunConfig
 from training.evaluate import evaluate, record, wilson_interval
 from training.runs import build_task
