@@ -157,6 +157,8 @@ def test_a_request_under_way_ends_before_its_replica_does(report):
     assert report["targets_left"] == 0
 
 
+# Ray's own.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_deployed_file_is_what_ray_understands():
     if importlib.util.find_spec("ray") is None:
         missing("Ray is missing (pip install 'odeserve[ray]')")

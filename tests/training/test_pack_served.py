@@ -47,21 +47,25 @@ def test_arguments_and_several_outputs_are_served(client):
 
 
 def test_the_trade_off_that_is_served_is_the_one_that_was_measured(client, own_folder):
-    rows = client.get("/models/own/tradeoff").json()["rows"]
-    assert [(row["method"], row["tol"]) for row in rows] == [("dopri5", 1e-1), ("dopri5", 1e-3), ("dopri5", 1e-6)]
-    loose, middle, tight = rows
-    assert loose["nfe_mean"] < middle["nfe_mean"] < tight["nfe_mean"]
-    assert loose["error_p99"] > 10 * middle["error_p99"] > 100 * tight["error_p99"]
-    assert 0 < loose["predicted_ms"] < tight["predicted_ms"]
-    points = np.load(own_folder / "points.npy").tolist()
+    rows = client.get("/models/damped/tradeoff").json()["rows"]
+    assert [(row["method"], row["tol"]) for row in rows] == [("dopri5", tol) for tol in (1e-1, 1e-3, 1e-6, 1e-9, 1e-12)]
+    costs, errors = ([row[name] for row in rows] for name in ("nfe_mean", "error_p99"))
+    assert costs == sorted(costs)
+    assert costs[-1] > 5 * costs[0]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] > 1e6 * errors[-1] > 0
+    assert 0 < rows[0]["predicted_ms"] < rows[-1]["predicted_ms"]
+    example = np.load(own_folder / "damped.npz")
+    body = {"inputs": example["state"].tolist(), "args": {"damping": example["damping"].tolist()}}
 
     def answers(tol):
-        answer = client.post(f"/predict?model=own&tol={tol:g}&method=dopri5", json={"inputs": points}).json()
-        predictions = answer["predictions"]
-        return np.array([item["output"] for item in predictions]), [item["solver"]["nfe"] for item in predictions]
+        predictions = client.post(f"/predict?model=damped&tol={tol:g}", json=body).json()["predictions"]
+        return np.array([item["output"]["state"] for item in predictions]), [
+            item["solver"]["nfe"] for item in predictions
+        ]
 
-    exact, _ = answers(1e-6)
-    for row in (loose, middle):
+    exact, _ = answers(1e-12)
+    for row in rows[:3]:
         found, nfe = answers(row["tol"])
         error = np.sqrt(np.square(found - exact).mean(1))
         assert np.mean(nfe) == pytest.approx(row["nfe_mean"], rel=1e-4)
