@@ -12,10 +12,14 @@ ASSUMPTIONS = (
     "requests come at random and independently (Poisson), and are shared out alike; least connections does better",
     "inputs cost as many evaluations as those of the calibration table, mean and p99",
     "a replica's cores are its own, one for each solver thread; the event loop takes its share of them",
-    f"each further solver thread of a replica makes everything {CROWDING:.0%} slower, which was measured for two",
     f"no replica is given a load above {MOST_LOAD:.0%} of the rate that it could answer in full steps, however late "
     "requests may be",
     "the network, TLS and the proxy come on top",
+)
+OF_SEVERAL_SHARDS = (
+    f"each further solver thread of a replica makes everything {CROWDING:.0%} slower, which was measured for two",
+    "that solver threads and the event loop keep each other waiting is not simulated: many requests are later than is "
+    "said here, and replicas of one are to be preferred",
 )
 
 
@@ -38,18 +42,20 @@ class Cost:
 @dataclass(frozen=True)
 class Plan:
     """`rate`: requests a second in all. `each`: what a replica has when all are there; `at_most`: when only as many are
-    left as are needed. Units: milliseconds."""
+    left as are needed; `able`: requests a second that are a load of 1. Units: milliseconds."""
 
     rate: float
     p99_ms: float
     costs: tuple[Cost, ...]
     work_ms: float
     ms_per_evaluation: float
+    ms_per_request: float
     shards: int
     replicas: int
     spare: int
     each: Figures
     at_most: Figures
+    able: float
     saturated: float
 
     @property
@@ -58,13 +64,13 @@ class Plan:
         return self.replicas * self.shards
 
     @property
-    def able(self) -> float:
-        """Requests a second that a replica could answer in steps of full width: a load of 1."""
-        return 1e3 * self.shards / self.work_ms
+    def assumptions(self) -> tuple[str, ...]:
+        """What all of this holds under."""
+        return ASSUMPTIONS + OF_SEVERAL_SHARDS if self.shards > 1 else ASSUMPTIONS
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self) | {"cores": self.cores, "able": self.able, "assumptions": ASSUMPTIONS}
+        return asdict(self) | {"cores": self.cores, "assumptions": self.assumptions}
 
 
 def costs_of(replica: Replica) -> tuple[Cost, ...]:
@@ -95,10 +101,12 @@ def make_plan(replica: Replica, rate: float, p99_ms: float, spare: int) -> Plan:
         costs,
         work,
         solving / (replica.items * evaluations),
+        1e3 * replica.beside,
         replica.shards,
         replicas,
         spare,
         replica.at(rate / replicas),
         at_most,
+        replica.able,
         replica.saturated(),
     )

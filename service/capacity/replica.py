@@ -12,13 +12,16 @@ from service.simulation.program import Timings, simulated_program
 from service.simulation.run import seconds_per_request, simulate
 from service.simulation.stepper import Clock
 
-BESIDE_SECONDS = 3.5e-4
+BESIDE_SECONDS = 8.6e-4
 """Processor time of a request outside the engine: reading, parsing, answering. It is `beside` in
 docs/benchmarks/scaling.json, the median of its rounds, for small JSON bodies."""
-CROWDING = 0.05
-"""By what part everything takes longer for each further solver thread: they share an interpreter and caches.
+INTERPRETER_SECONDS = 5.85e-4
+"""What `interpreter_seconds` says of that machine: `interpreter` in the same file."""
+CROWDING = 0.24
+"""By what part everything takes longer for each further solver thread: they share an interpreter and caches, and leave
+cores idle while they wait for each other.
 
-In the same runs 0 to 17 % for the second, mostly about 2; beyond it is extrapolated.
+`crowding` in the same file, by the clock, for the second thread; beyond it is extrapolated.
 
 Source: Gunther 1993, the linear term of the universal scalability law.
 """
@@ -90,6 +93,17 @@ class Replica:
         """Mean seconds of a core that a request takes, in steps of full width."""
         return seconds_per_request(self.program(Clock()), self.mix.traffic(self.items)) + self.stretch * self.beside
 
+    @property
+    def able(self) -> float:
+        """Answers a second that the shards could make in steps of full width, and the event loop give: a load of 1."""
+        return min(self.shards / self.work, self.read)
+
+    @property
+    def read(self) -> float:
+        """Requests a second that the event loop, which is a single thread, can read and answer."""
+        seconds = self.stretch * self.beside
+        return 1 / seconds if seconds else math.inf
+
     def at(self, rate: float) -> Figures:
         """The real scheduler on simulated time."""
         clock = Clock()
@@ -112,15 +126,14 @@ class Replica:
 
     def saturated(self) -> float:
         """Answers a second when more is asked than can be done."""
-        return self.at(OVERLOAD * self.shards / self.work).answered
+        return min(self.at(OVERLOAD * self.able).answered, self.read)
 
     def most(self, p99_ms: float) -> Figures:
         """The highest rate, up to MOST_LOAD, at which 99 of 100 requests take no longer, and none is refused.
 
         Errors: UnreachableError when that cannot be at any rate.
         """
-        able = self.shards / self.work
-        low, high = NEAR * able, MOST_LOAD * able
+        low, high = NEAR * self.able, MOST_LOAD * self.able
         best, loaded = self.at(low), self.at(high)
         if best.refused:
             raise UnreachableError(
@@ -134,7 +147,7 @@ class Replica:
             )
         if loaded.keeps(p99_ms):
             return loaded
-        while high - low > NEAR * able:
+        while high - low > NEAR * self.able:
             middle = self.at((low + high) / 2)
             if middle.keeps(p99_ms):
                 low, best = middle.rate, middle

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from node_model.manifest import Manifest, ProgramSpec, read_manifest
+from service.capacity.interpreter import interpreter_seconds
+from service.capacity.replica import BESIDE_SECONDS, INTERPRETER_SECONDS
 from service.models import ASKED, find_artifacts, load_model
 from service.settings import Settings
 from service.simulation.program import Timings, timings_of
@@ -44,6 +46,12 @@ def artifact_of(settings: Settings, model: str | None) -> tuple[Path, Manifest]:
 def measured_timings(path: Path, settings: Settings, program: str) -> Timings:
     """Here and now, as a server does when it loads the model. Errors: ArtifactError."""
     return timings_of(load_model(path, settings).programs[program])
+
+
+def measured_beside() -> float:
+    """What a request takes outside the engine on this machine, where Python is so much faster or slower than where that
+    was measured. Units: seconds."""
+    return BESIDE_SECONDS * interpreter_seconds() / INTERPRETER_SECONDS
 
 
 def described_programs(document: Any) -> tuple[str, dict[str, ProgramSpec]]:

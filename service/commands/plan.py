@@ -65,7 +65,7 @@ def plan(
     ] = 1,
     shards: Annotated[
         int, typer.Option(min=1, max=64, help="Cores of a replica, and its solver threads.", rich_help_panel=WHERE)
-    ] = 2,
+    ] = 1,
     spare: Annotated[
         int,
         typer.Option(min=0, max=10_000, help="Replicas that may be away, restarting or lost.", rich_help_panel=WHERE),
@@ -86,7 +86,7 @@ def plan(
             min=0.0,
             max=1e4,
             callback=options.number,
-            help="Of a core beside the engine: HTTP, parsing, answering.",
+            help="Of a core beside the engine: HTTP, parsing, answering. Default: by how fast Python is here.",
             rich_help_panel=WHERE,
         ),
     ] = None,
@@ -113,8 +113,8 @@ def plan(
     from service.capacity.bounds import TooLargeError, UncalibratedError
     from service.capacity.mix import MixError, read_mix
     from service.capacity.plan import make_plan
-    from service.capacity.replica import BESIDE_SECONDS, Replica, UnreachableError
-    from service.capacity.source import SourceError
+    from service.capacity.replica import Replica, UnreachableError
+    from service.capacity.source import SourceError, measured_beside
     from service.commands.console import show, waiting
     from service.settings import SettingsError
 
@@ -133,7 +133,7 @@ def plan(
             timings = assumed_timings(spec, given)
         assert timings is not None  # noqa: S101 - either measured or assumed
         wanted.check(spec)
-        beside = BESIDE_SECONDS if ms_per_request is None else ms_per_request / 1e3
+        beside = measured_beside() if ms_per_request is None else ms_per_request / 1e3
         replica = Replica(name, spec, timings, wanted, shards, items, beside, seed=seed)
         with waiting("simulating a replica"):
             made = make_plan(replica, rps, p99_ms, spare)
@@ -219,7 +219,7 @@ def _rates(made: "Plan") -> "Table":
 
 def _small_print(made: "Plan", origin: str) -> str:
     said = [
-        f"{made.ms_per_evaluation:.3g} ms an evaluation ({origin}).",
+        f"{made.ms_per_evaluation:.3g} ms an evaluation ({origin}), and {made.ms_per_request:.3g} ms a request.",
         f"Load is part of about {made.able:,.4g}/s, what a replica could answer in full steps; asked for more it "
         f"answers {made.saturated:,.4g}/s.",
         "Busy is part of the time that its threads are in steps, full or not.",
@@ -229,4 +229,4 @@ def _small_print(made: "Plan", origin: str) -> str:
         for cost in made.costs
         if cost.counted_as != cost.tol
     ]
-    return "\n".join(["", *said, *beyond, "Assumed:", *(f"  {line}" for line in made.document()["assumptions"])])
+    return "\n".join(["", *said, *beyond, "Assumed:", *(f"  {line}" for line in made.assumptions)])

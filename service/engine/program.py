@@ -51,7 +51,9 @@ class ServedProgram:
     def work(self, rows: int, method: str, tol: float, extra_nfe: float = 0.0, most_nfe: float = math.inf) -> float:
         """Predicted nominal seconds of one shard's time for `rows` rows; see Speed. `extra_nfe`: what each needs beside
         the usual; `most_nfe`: where it ends."""
-        return self.speed.nominal(rows, method, min(self.nfe(method, tol) + extra_nfe, most_nfe))
+        nfe = min(self.nfe(method, tol) + extra_nfe, most_nfe)
+        # The first evaluation is in what a start takes.
+        return self.speed.nominal(rows, method, max(0.0, nfe - self.spec.methods[method].nfe_start))
 
     def doubt(self) -> None:
         """Forget half of what was learned of its speed since it was loaded."""

@@ -66,7 +66,7 @@ class Speed:
         self._stretch.halve()
 
     def nominal(self, rows: int, method: str, nfe: float) -> float:
-        """Seconds of one shard's time for rows of so many evaluations each, their encoding included."""
+        """Seconds of one shard's time for rows of so many evaluations each in steps, beside the one at their start."""
         return rows * (self._start + nfe * self._evaluations[method])
 
     def latency(self, rows: int, method: str, attempts: float, lanes: int) -> float:
