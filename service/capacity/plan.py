@@ -56,6 +56,7 @@ class Plan:
     each: Figures
     at_most: Figures
     able: float
+    bound_by_event_loop: bool
     saturated: float
 
     @property
@@ -94,7 +95,8 @@ def make_plan(replica: Replica, rate: float, p99_ms: float, spare: int) -> Plan:
     needed = max(1, math.ceil(rate / at_most.rate))
     replicas, costs = needed + spare, costs_of(replica)
     work, evaluations = 1e3 * replica.work, sum(cost.share * cost.nfe_mean for cost in costs)
-    solving = work - 1e3 * replica.stretch * replica.beside
+    # As it was given or measured: of one solver thread, like what a request takes beside.
+    solving = work / replica.stretch - 1e3 * replica.beside
     return Plan(
         rate,
         p99_ms,
@@ -108,5 +110,6 @@ def make_plan(replica: Replica, rate: float, p99_ms: float, spare: int) -> Plan:
         replica.at(rate / replicas),
         at_most,
         replica.able,
+        replica.able == replica.read,
         replica.saturated(),
     )

@@ -201,7 +201,8 @@ def _costs(made: "Plan", title: str, items: int) -> "Table":
 
 def _headline(made: "Plan") -> str:
     spare = f", {made.spare} of them to spare" if made.spare else ""
-    asked = f"{made.rate:,.6g} requests a second with p99 within {made.p99_ms:g} ms"
+    rate = f"{made.rate:,.0f}" if made.rate >= 100 else f"{made.rate:.3g}"
+    asked = f"{rate} requests a second with p99 within {made.p99_ms:g} ms"
     return f"\n{asked}: {made.cores:,} cores, {made.replicas:,} replicas of {made.shards}{spare}"
 
 
@@ -219,11 +220,13 @@ def _rates(made: "Plan") -> "Table":
 
 def _small_print(made: "Plan", origin: str) -> str:
     said = [
-        f"{made.ms_per_evaluation:.3g} ms an evaluation ({origin}), and {made.ms_per_request:.3g} ms a request.",
+        f"{made.ms_per_evaluation:.3g} ms an evaluation ({origin}), and {made.ms_per_request:.3g} ms a request beside.",
         f"Load is part of about {made.able:,.4g}/s, what a replica could answer in full steps; asked for more it "
         f"answers {made.saturated:,.4g}/s.",
         "Busy is part of the time that its threads are in steps, full or not.",
     ]
+    if made.bound_by_event_loop:
+        said.append("The event loop, a single thread, is what bounds a replica here: fewer --shards take fewer cores.")
     beyond = [
         f"Tolerance {cost.tol:g} is looser than all that was measured of {cost.method}: counted as {cost.counted_as:g}."
         for cost in made.costs

@@ -34,12 +34,13 @@ class Engine:
         self._scheduler = Scheduler()
         self._groups: dict[Key, Group] = {}
         self._entering: list[tuple[Request, range]] = []
+        self._turn: Key | None = None
         # Groups that are gone and whose last rows are not in a report yet.
         self._left: list[Group] = []
 
     def step(self) -> StepReport | None:
         """One turn of one group of lanes; None when there is nothing to do."""
-        begun = self._clock()
+        begun, self._turn = self._clock(), None
         self._evict(begun)
         if self._left:
             return self._report(self._left.pop(), 0, 0, self._clock() - begun)
@@ -64,13 +65,15 @@ class Engine:
         return taken
 
     def abandon(self, error: BaseException) -> None:
-        """Answer every request with lanes here and forget the lanes: their backend raised."""
-        requests = [request for group in self._groups.values() for request in group.table.requests]
+        """A backend raised: answer the requests with lanes of the kind whose turn it was and forget those lanes; all of
+        them where it was nobody's turn."""
+        keys = [self._turn] if self._turn in self._groups else list(self._groups)
+        requests = [request for key in keys for request in self._groups.pop(key).table.requests]
         requests += [request for request, _ in self._entering]
         with self._lock:
-            for key in self._groups:
+            for key in keys:
                 self._waiting.note_lanes(key, self._shard, 0)
-        self._groups, self._entering = {}, []
+        self._entering = []
         for request in requests:
             request.finish(End.FAULT, self._clock(), error)
 
@@ -100,7 +103,7 @@ class Engine:
                 return None
             key = self._scheduler.pick(due)
             group = self._groups.get(key) or Group(self._waiting.program(key), key[1], self._clock)
-            self._groups[key] = group
+            self._groups[key], self._turn = group, key
             elsewhere = self._waiting.lanes_elsewhere(key, self._shard)
             rows = entering(self._waiting.rows(key), len(group), elsewhere, group.table.width, self._shards)
             self._entering = self._waiting.take(key, rows, now)

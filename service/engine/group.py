@@ -1,5 +1,6 @@
 """Lanes that step together: one program, one method. The tensors; whose lanes they are stands in the lane table."""
 
+import logging
 from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import TypeVar
@@ -9,10 +10,12 @@ import numpy as np
 from node_model.status import Status
 from service.engine.lane_table import LaneTable
 from service.engine.program import ServedProgram
-from service.engine.request import Request
+from service.engine.request import End, Request
 from service.engine.stats import Tally
 from service.engine.stepper import Array, Lanes, Rows, Stepped, Terms
 from service.engine.trace import Attempts
+
+log = logging.getLogger("odeserve")
 
 Result = TypeVar("Result")
 
@@ -41,8 +44,23 @@ class Group:
     def admit(self, parts: Iterable[tuple[Request, range]]) -> None:
         """Put rows on free lanes: encode them and evaluate the field at their start, where a row may end."""
         for begun, some in groupby(parts, lambda part: part[0].problem.begun is not None):
-            taken = list(some)
-            self._enter(taken, self._resume(taken) if begun else self._start(taken))
+            self._admit(list(some), self._resume if begun else self._start)
+
+    def _admit(
+        self, taken: list[tuple[Request, range]], start: Callable[[list[tuple[Request, range]]], Stepped]
+    ) -> None:
+        """Where a start fails, whose input it was ends alone: a graph may not take what another takes."""
+        try:
+            started = start(taken)
+        except Exception as error:
+            if len(taken) > 1:
+                for one in taken:
+                    self._admit([one], start)
+                return
+            log.exception("%s: a request cannot be started", self.program.model)
+            taken[0][0].finish(End.FAULT, self._clock(), error)
+        else:
+            self._enter(taken, started)
 
     def _start(self, taken: list[tuple[Request, range]]) -> Stepped:
         rows_in, stepper = _joined(taken), self.program.stepper

@@ -34,8 +34,9 @@ class Traffic:
 
 @dataclass
 class Ends:
-    """How requests ended: `taken` seconds (NaN for those that were refused), with what they were."""
+    """How requests ended: `taken` seconds (NaN for those that were refused), with what they were and when they came."""
 
+    at: list[float] = field(default_factory=list)
     tol: list[float] = field(default_factory=list)
     items: list[int] = field(default_factory=list)
     deadline: list[float] = field(default_factory=list)
@@ -193,6 +194,7 @@ class _Run:
         refused: str = "",
     ) -> None:
         ends = self._ends
+        ends.at.append(asked.at)
         ends.tol.append(asked.tol)
         ends.items.append(asked.items)
         ends.deadline.append(asked.deadline)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from node_model.manifest import read_manifest
 from service.capacity.assumed import assumed_timings
+from service.capacity.event_loop import waits
 from service.capacity.mix import Mix, MixError, read_mix
 from service.capacity.plan import make_plan
 from service.capacity.replica import BESIDE_SECONDS, CROWDING, INTERPRETER_SECONDS, Replica, UnreachableError
@@ -133,6 +134,39 @@ def test_an_event_loop_that_reads_no_faster_bounds_what_many_shards_can_do():
     assert one.most(50).rate <= 900
 
 
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 0.5)), min_size=1, max_size=30),
+    st.floats(0, 0.2),
+)
+def test_requests_wait_for_the_event_loop_in_their_order(pairs, seconds):
+    begun = np.array([at for at, _ in pairs])
+    ended = begun + np.array([taken for _, taken in pairs])
+    free, expected = 0.0, np.zeros(len(pairs))
+    jobs = sorted([(at, 0, k) for k, at in enumerate(begun)] + [(at, 1, k) for k, at in enumerate(ended)])
+    for at, _, k in jobs:
+        start = max(at, free)
+        expected[k] += start - at
+        free = start + seconds
+    # Of jobs at the very same time either may be first; together they wait as long.
+    assert waits(begun, ended, seconds).sum() == pytest.approx(expected.sum(), abs=1e-9)
+
+
+def test_an_event_loop_near_its_limit_is_waited_for():
+    one = replica(shards=16, evaluation=2e-6, beside=1e-3, crowding=0.0, requests=4000)
+    calm, near = one.at(200), one.at(900)
+    # M/D/1, where a request that comes meets others and those that leave: at 0.9 the mean wait alone is 4.5 services.
+    assert near.p99_ms > 8 > 4 * calm.p50_ms
+    assert make_plan(one, 1e4, 50, 0).bound_by_event_loop
+
+
+@pytest.mark.parametrize("shards", ["1", "2", "4"])
+def test_what_an_evaluation_takes_is_said_as_it_was_given(shards):
+    words = (*ASKED, "--ms-per-evaluation", "0.04", "--ms-per-request", "0.3", "--shards", shards, "--json")
+    document = json.loads(run(*words).output)
+    assert document["ms_per_evaluation"] == pytest.approx(0.04, rel=0.01)
+    assert document["ms_per_request"] == pytest.approx(0.3)
+
+
 def test_the_highest_rate_keeps_the_target_and_a_higher_one_does_not():
     one = replica()
     able = one.shards / one.work
@@ -189,6 +223,8 @@ def test_what_a_plan_takes_for_granted_is_what_was_recorded():
     assert pytest.approx(RECORDED["beside"], rel=0.1) == BESIDE_SECONDS
     assert pytest.approx(RECORDED["crowding"], abs=0.01) == CROWDING
     assert pytest.approx(RECORDED["interpreter"], rel=0.05) == INTERPRETER_SECONDS
+    for name in ("beside", "crowding", "interpreter"):
+        assert RECORDED[name] == pytest.approx(np.median([turn[name] for turn in RECORDED["rounds"]]))
 
 
 def test_where_python_is_slower_a_request_takes_so_much_longer_beside_the_engine(monkeypatch):

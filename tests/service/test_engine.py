@@ -181,6 +181,45 @@ def test_abandoned_requests_are_answered_and_the_engine_goes_on():
     assert waits.end is End.COMPLETED
 
 
+def test_an_input_that_cannot_be_started_ends_alone():
+    shard, start = Shard(lanes=8), Countdown.start
+
+    def picky(rows):
+        if (rows.inputs[:, 0] == 7).any():
+            raise RuntimeError("index out of bounds")
+        return start(shard.stepper, rows)
+
+    shard.stepper.start = picky
+    before = shard.ask([20])
+    shard.run(1)
+    good, bad, fine = shard.ask([3, 2]), shard.ask([1, 7]), shard.ask([4])
+    shard.run()
+    assert [asked.end for asked in (before, good, bad, fine)] == [*[End.COMPLETED] * 2, End.FAULT, End.COMPLETED]
+    assert str(bad.error) == "index out of bounds"
+    assert (good.solution.nfe == 1 + EVALUATIONS * np.array([3, 2])).all()
+    assert shard.waiting.depth == 0
+
+
+def test_a_kind_of_lanes_that_fails_leaves_the_others_alone():
+    shard = Shard(lanes=4)
+
+    def fail(method, lanes):
+        if method == "bosh3":
+            raise RuntimeError("broken")
+
+    other = shard.ask([5], method="dopri5")
+    shard.run(1)
+    hit = shard.ask([2])
+    shard.stepper.before_step = fail
+    for _ in range(20):
+        try:
+            shard.run()
+        except RuntimeError as error:
+            shard.engine.abandon(error)
+    assert (hit.end, other.end) == (End.FAULT, End.COMPLETED)
+    assert shard.engine.active == {}
+
+
 def test_reports_count_every_evaluation_and_which_were_of_use():
     shard = Shard(lanes=2)
     shard.ask([3, 1, 5])
