@@ -18,6 +18,8 @@ from service.engine.trace import Attempts
 log = logging.getLogger("odeserve")
 
 Result = TypeVar("Result")
+Part = tuple[Request, range]
+"""Some rows of a request."""
 
 
 class Group:
@@ -41,14 +43,12 @@ class Group:
         tally, self._tally = self._tally, Tally()
         return tally
 
-    def admit(self, parts: Iterable[tuple[Request, range]]) -> None:
+    def admit(self, parts: Iterable[Part]) -> None:
         """Put rows on free lanes: encode them and evaluate the field at their start, where a row may end."""
         for begun, some in groupby(parts, lambda part: part[0].problem.begun is not None):
             self._admit(list(some), self._resume if begun else self._start)
 
-    def _admit(
-        self, taken: list[tuple[Request, range]], start: Callable[[list[tuple[Request, range]]], Stepped]
-    ) -> None:
+    def _admit(self, taken: list[Part], start: Callable[[list[Part]], Stepped]) -> None:
         """Where a start fails, whose input it was ends alone: a graph may not take what another takes."""
         try:
             started = start(taken)
@@ -62,7 +62,7 @@ class Group:
         else:
             self._enter(taken, started)
 
-    def _start(self, taken: list[tuple[Request, range]]) -> Stepped:
+    def _start(self, taken: list[Part]) -> Stepped:
         rows_in, stepper = _joined(taken), self.program.stepper
         started, seconds = self._timed(lambda: stepper.start(rows_in))
         count, first = len(started.status), 0
@@ -75,7 +75,7 @@ class Group:
             first += len(rows)
         return started
 
-    def _resume(self, taken: list[tuple[Request, range]]) -> Stepped:
+    def _resume(self, taken: list[Part]) -> Stepped:
         """Rows that were encoded before."""
         stepper, parts = self.program.stepper, []
         for request, rows in taken:
@@ -83,7 +83,7 @@ class Group:
             parts.append(stepper.select(request.problem.begun, np.arange(rows.start, rows.stop)))
         return stepper.restart(stepper.join(*parts), _terms(taken))
 
-    def _enter(self, taken: list[tuple[Request, range]], started: Stepped) -> None:
+    def _enter(self, taken: list[Part], started: Stepped) -> None:
         before, count, first = self._lanes, len(started.status), 0
         for request, rows in taken:
             own = slice(first, first + len(rows))
@@ -94,7 +94,7 @@ class Group:
             self._depart(taken, started, len(self) - count)
         self._retire(np.concatenate((np.zeros(len(self) - count, np.int64), started.status)))
 
-    def _depart(self, taken: list[tuple[Request, range]], started: Stepped, first: int) -> None:
+    def _depart(self, taken: list[Part], started: Stepped, first: int) -> None:
         """Send newcomers with stops to their first one; show the start to those who watch. `first`: their lane."""
         stepper, place = self.program.stepper, 0
         for request, rows in taken:
@@ -224,7 +224,7 @@ class Group:
         return result, seconds
 
 
-def _joined(parts: list[tuple[Request, range]]) -> Rows:
+def _joined(parts: list[Part]) -> Rows:
     """Ranges of rows of some requests as one batch."""
     problems = [request.problem for request, _ in parts]
     ranges = [slice(rows.start, rows.stop) for _, rows in parts]
@@ -240,7 +240,7 @@ def _joined(parts: list[tuple[Request, range]]) -> Rows:
     )
 
 
-def _terms(parts: list[tuple[Request, range]]) -> Terms:
+def _terms(parts: list[Part]) -> Terms:
     """How ranges of rows of some requests are to be solved. Shapes: -> each [row of any]."""
     counts = [len(rows) for _, rows in parts]
     asked = [
