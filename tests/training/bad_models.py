@@ -77,6 +77,15 @@ class Branching(nn.Module):
         return -y
 
 
+class Looping(nn.Module):
+    """Goes round as often as a number says."""
+
+    def forward(self, t, y, args):
+        for _ in range(int(t.max() * 0 + 2)):
+            y = torch.tanh(y)
+        return y
+
+
 class Svd(nn.Module):
     def forward(self, t, y, args):
         squares = y[:, :, None] * y[:, None, :]
@@ -131,7 +140,7 @@ narrow_range = bad(lambda t, y: y, range=(0.0, 0.5))
 plane = bad(lambda t, y: y, encode=nn.Unflatten(1, (1, 2)))
 shapeless = bad(lambda t, y: y, encode=First(), state_shape=())
 a_size = bad(lambda t, y: y, state_shape=2)
-normed, branching, with_numpy, svd = map(model_of, (Normed, Branching, Numpy, Svd))
+normed, branching, looping, with_numpy, svd = map(model_of, (Normed, Branching, Looping, Numpy, Svd))
 
 
 def convolved():
