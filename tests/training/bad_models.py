@@ -27,6 +27,22 @@ class Signs(nn.Module):
         return -y
 
 
+class Listed(nn.Module):
+    def forward(self, y):
+        return [y, y]
+
+
+class Beyond(nn.Module):
+    """Looks up, while it is exported alone, what its table does not have."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(10, 2)
+
+    def forward(self, x):
+        return self.table((x[:, 0] > 0).long() + 50 * torch.compiler.is_exporting())
+
+
 class Grows(nn.Module):
     def forward(self, x):
         return torch.cat([x, x.sum(0, keepdim=True).expand_as(x)], 1)
@@ -129,7 +145,9 @@ explodes = bad(lambda t, y: y**3 + 1e3)
 stiff = bad(lambda t, y: -1e7 * (y - torch.cos(t)[:, None]))
 control = bad(lambda t, y: -y, decode=Signs())
 narrow = bad(lambda t, y: y * torch.ones(2) @ torch.ones(2, 2))
+beyond = bad(lambda t, y: -y, encode=Beyond())
 fixed_count = bad(lambda t, y: -y * len(y) / len(y))
+listed = bad(lambda t, y: y, decode=Listed(), outputs=("a", "b"))
 three_outputs = bad(lambda t, y: y, outputs=("a", "b", "c"))
 wrong_parts = bad(lambda t, y: y, parts={"x": 1})
 own_y = bad(lambda t, y: y, outputs=("y",))

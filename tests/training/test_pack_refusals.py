@@ -54,6 +54,8 @@ LINES = {
         ("convolved", "or compute it with other operators; --torch-only packs it without graphs"),
         ("convolved", "ONNX Runtime has no Conv for float64 on a CPU; keep the model in float32"),
         ("three_outputs", "decode: gives 1 outputs; outputs names a, b, c"),
+        ("beyond", "encode: ONNX Runtime fails in the exported graph, where the module does not: "),
+        ("listed", "decode: expected a tensor or a tuple of tensors, got list"),
         ("wrong_parts", "parts: expected sizes that sum to 2"),
         ("own_y", "outputs: 'y' means something else"),
         ("own_t", "args: 't' means something else"),
