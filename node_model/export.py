@@ -15,7 +15,8 @@ to be running.
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -247,13 +248,14 @@ def _shapes(module: nn.Module, inputs: list[Tensor], lane: Any) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter logs and warns of its own internals."""
+    """The exporter logs and warns of its own internals, and prints the graph of a trace that failed."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.fx.experimental.symbolic_shapes")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        # torch.export has print(..., file=sys.stderr) for that graph, which no logger holds back.
+        with warnings.catch_warnings(), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

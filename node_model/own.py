@@ -1,7 +1,6 @@
 """A model of a user's own: torch modules around an initial value problem, made into programs."""
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -11,9 +10,9 @@ from torch import Tensor, nn
 
 from node_model.export import CARRIED, LIMITS, STEP_OUTPUTS
 from node_model.manifest import Normalisation, PictureSpec, ProgramSpec, Task, TensorSpec
+from node_model.own_checks import check_names, check_parts, check_range, check_shape
 from node_model.own_same import check_same
 from node_model.program import Program
-from node_model.strict import NAME
 from node_model.types import Args
 
 PROGRAMS_OF: dict[Task, tuple[str, ...]] = {
@@ -35,12 +34,19 @@ RESERVED = STATE | {*STEP_OUTPUTS, *LIMITS, *(f"{name}_in" for name in CARRIED)}
 
 @dataclass(frozen=True)
 class OwnArg:
-    """A constant of an item's solve, given by the caller or, with `draw`, drawn by the server."""
+    """A constant of an item's solve, given by the caller or, with `draw`, drawn by the server.
+
+    Errors: ValueError for a shape or a range that is none.
+    """
 
     name: str
     shape: Shape = ()
     range: tuple[float, float] | None = None
     draw: Draw | None = None
+
+    def __post_init__(self) -> None:
+        check_shape(f"{self.name}: shape", self.shape)
+        check_range(f"{self.name}: range", self.range)
 
 
 @dataclass(frozen=True)
@@ -86,12 +92,20 @@ class OwnProgram:
             or self.interval[0] == self.interval[1]
         ):
             raise ValueError(f"{self.name}: interval: expected two numbers that differ, got {self.interval!r}")
+        args: object = self.args
+        if not isinstance(args, tuple | list):
+            raise ValueError(f"{self.name}: args: expected a tuple of OwnArg(...), got {args!r}")
+        for arg in args:
+            if not isinstance(arg, OwnArg):
+                raise ValueError(f"{self.name}: args: expected OwnArg(...), got {arg!r}")
         names = [arg.name for arg in self.args]
-        _check_names(f"{self.name}: name", [self.name])
-        _check_names(f"{self.name}: outputs", self.outputs, STATE)
-        _check_names(f"{self.name}: args", names, RESERVED)
-        _check_names(f"{self.name}: input and args", [self.input, *names], STATE | {LABELS})
-        _check_names(f"{self.name}: parts", self.parts or ["state"])
+        check_names(f"{self.name}: name", [self.name])
+        check_names(f"{self.name}: outputs", self.outputs, STATE)
+        check_names(f"{self.name}: args", names, RESERVED)
+        check_names(f"{self.name}: input and args", [self.input, *names], STATE | {LABELS})
+        check_parts(f"{self.name}: parts", self.parts)
+        check_range(f"{self.name}: range", self.range)
+        check_shape(f"{self.name}: drawn_shape", self.drawn_shape)
         if not self.outputs:
             raise ValueError(f"{self.name}: outputs: expected the name of one or more")
         if self.state_shape is not None:
@@ -104,20 +118,6 @@ class OwnProgram:
         if self.draw and not self.drawn_shape:
             raise ValueError(
                 f"{self.name}: drawn_shape: expected the shape of a draw, as (2,); got {self.drawn_shape!r}"
-            )
-
-
-def _check_names(where: str, names: Iterable[str], reserved: frozenset[str] = frozenset()) -> None:
-    """Whether a manifest and the graphs can have these names. Errors: ValueError."""
-    listed = list(names)
-    if isinstance(names, str) or len(set(listed)) < len(listed):
-        raise ValueError(f"{where}: expected a tuple of names, none of them twice; got {names!r}")
-    for name in listed:
-        if not re.fullmatch(NAME, name):
-            raise ValueError(f"{where}: {name!r}: expected letters, digits, '.', '_' and '-'")
-        if name in reserved:
-            raise ValueError(
-                f"{where}: {name!r} means something else in graphs or files of examples; take another name"
             )
 
 

@@ -42,7 +42,7 @@ class GraphProgram:
             options = ort.SessionOptions()
             options.intra_op_num_threads = 1
             options.inter_op_num_threads = 1
-            options.log_severity_level = 3
+            options.log_severity_level = 4
             # As in the service: weights in further files would escape the hashes.
             options.add_session_config_entry(
                 "session.model_external_initializers_file_folder_path", str(directory / file)
@@ -142,6 +142,11 @@ class GraphProgram:
             if len(on) < len(rows):
                 rows, carried, limits = rows[on], _take(carried, on), _take(limits, on)
         return y, status, nfe, estimate
+
+
+def first_line(error: Exception) -> str:
+    """What ONNX Runtime says, without the lines that follow."""
+    return str(error).partition("\n")[0]
 
 
 def _take(feed: Feed, rows: Array | slice) -> Feed:

@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from node_model.manifest import Manifest
 from node_model.program import Program
 from node_model.solvers import solve_ivp
-from training.graphs import ANY_ERROR, GraphProgram
+from training.graphs import ANY_ERROR, GraphProgram, first_line
 from training.pack_arrays import Array
 from training.package import TORCH_ONLY, PackError
 
@@ -51,16 +52,20 @@ def check_parity(directory: Path, manifest: Manifest, program: Program, arrays: 
             method: _one_step(program, y, tensors, method, dt) for method in manifest.programs[program.name].methods
         }
     y0 = y.numpy()
-    pairs = {
-        "encode": (graphs.encode(inputs), y0),
-        "start": (graphs.derivative(y0, fed), field.numpy()),
-        **{f"step-{method}": (graphs.one_step(y0, fed, method=method, dt=dt), y1) for method, y1 in steps.items()},
-        **{
-            f"decode: {spec.name}": (graph, tensor.numpy())
-            for spec, graph, tensor in zip(program.outputs, graphs.decode(y0), decoded, strict=True)
-        },
-    }
-    worst = max(_off(manifest, program, graph, found, expected) for graph, (found, expected) in pairs.items())
+    expected = {"encode": y0, "start": field.numpy(), **{f"step-{method}": y1 for method, y1 in steps.items()}}
+    found: dict[str, Array] = {}
+    with _running(program, "encode"):
+        found["encode"] = graphs.encode(inputs)
+    with _running(program, "start"):
+        found["start"] = graphs.derivative(y0, fed)
+    for method in steps:
+        with _running(program, f"step-{method}"):
+            found[f"step-{method}"] = graphs.one_step(y0, fed, method=method, dt=dt)
+    with _running(program, "decode"):
+        answers = graphs.decode(y0)
+    for spec, answer, tensor in zip(program.outputs, answers, decoded, strict=True):
+        found[f"decode: {spec.name}"], expected[f"decode: {spec.name}"] = answer, tensor.numpy()
+    worst = max(_off(manifest, program, graph, found[graph], expected[graph]) for graph in found)
     return f"{program.name}: graphs agree with the modules within {worst:.1e} of the largest number"
 
 
@@ -73,6 +78,18 @@ def _one_step(program: Program, y: Tensor, args: tuple[Tensor, ...], method: str
     )
     found: Array = solved.ys[-1].numpy()
     return found
+
+
+@contextmanager
+def _running(program: Program, graph: str) -> Iterator[None]:
+    """Around a run of a graph. Errors: PackError where it fails, which the module did not."""
+    try:
+        yield
+    except Exception as error:  # ONNX Runtime has an exception class of its own for each status, without a base
+        raise PackError(
+            f"{program.name}: {graph}: ONNX Runtime fails in the exported graph, where the module does not: "
+            f"{first_line(error)}"
+        ) from error
 
 
 def _off(manifest: Manifest, program: Program, graph: str, found: Array, expected: Array) -> float:

@@ -32,6 +32,8 @@ def shapes_of(wanted: OwnProgram, classes: int, inputs: Tensor, args: Tensors) -
         if not isinstance(f, Tensor) or f.shape != y.shape or f.dtype != y.dtype:
             raise PackError(f"{name}: field: expected {described(y)} as the state, got {described(f)}")
         decoded = called(name, "decode", wanted.decode, y)
+    if not isinstance(decoded, Tensor | tuple):
+        raise PackError(f"{name}: decode: expected a tensor or a tuple of tensors, got {described(decoded)}")
     outputs: Tensors = decoded if isinstance(decoded, tuple) else (decoded,)
     if len(outputs) != len(wanted.outputs):
         raise PackError(f"{name}: decode: gives {len(outputs)} outputs; outputs names {', '.join(wanted.outputs)}")

@@ -1,6 +1,8 @@
 """From an artifact to a single file: its graphs checked, composed, and compared with what they give by themselves."""
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from node_model.errors import ArtifactError
 from node_model.manifest import MANIFEST, Manifest, TensorSpec, read_manifest, sha256_of, verified_bytes
 from node_model.status import Status
 from node_model.whole_file import write_whole
-from training.graphs import Array, GraphProgram
+from training.graphs import Array, GraphProgram, first_line
 from training.single_file import Parts, composed
 
 REFERENCE_METHOD = "dopri5"
@@ -95,7 +97,7 @@ def _compare(content: bytes, order: FileOrder, manifest: Manifest, program: str,
         graphs = GraphProgram(order.artifact, manifest, program, threads=1)
         session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has an exception class of its own for each status, without a base
-        raise ValueError(f"ONNX Runtime cannot load it: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"ONNX Runtime cannot load it: {first_line(error)}") from error
     spec, rng, solved = graphs.spec, np.random.default_rng(0), 0
     for tol, least in itertools.product((spec.tol.loosest, spec.tol.default), LEAST):
         inputs, *args = ({one.name: _example(one, rng, least)} for one in (spec.input, *spec.args))
@@ -103,11 +105,17 @@ def _compare(content: bytes, order: FileOrder, manifest: Manifest, program: str,
         feed: dict[str, Array] = {**inputs, **constants, "tol": np.array([tol]), "max_nfe": np.array([1000])}
         if order.stops:
             feed["t"] = np.array([spec.interval[1]])
-        *answers, nfe, _, _, _, status = session.run(None, feed)
         dt = first_dt(spec, measured_rows(spec, method), tol)
-        y0 = graphs.encode(inputs[spec.input.name])
-        alone = graphs.solve(y0, constants, method=method, tol=tol, dt=dt, max_nfe=1000)
-        ok, decoded = status == Status.OK, graphs.decode(alone.y)
+        # The artifact's graphs first: what fails in one of them fails in the file, which does not say where.
+        with _running(manifest, program, "encode"):
+            y0 = graphs.encode(inputs[spec.input.name])
+        with _running(manifest, program, f"start or step-{method}"):
+            alone = graphs.solve(y0, constants, method=method, tol=tol, dt=dt, max_nfe=1000)
+        with _running(manifest, program, "decode"):
+            decoded = graphs.decode(alone.y)
+        with _running(manifest, program, "the single file"):
+            *answers, nfe, _, _, _, status = session.run(None, feed)
+        ok = status == Status.OK
         # A state that ends well but has no finite answer is none, in the service as in the file.
         finite = np.all([np.isfinite(one).reshape(COMPARED, -1).all(1) for one in decoded], 0)
         same = [np.array_equal(nfe, alone.nfe), np.array_equal(ok, (alone.status == Status.OK) & finite)]
@@ -121,6 +129,23 @@ def _compare(content: bytes, order: FileOrder, manifest: Manifest, program: str,
             f"{manifest.name}: no input drawn between {min(LEAST):g} and 1 has an answer, so that the file cannot be "
             "compared with the graphs; give the input a range in the manifest"
         )
+
+
+@contextmanager
+def _running(manifest: Manifest, program: str, graph: str) -> Iterator[None]:
+    """Around a run of a graph on inputs that are drawn. Errors: ValueError where it fails."""
+    try:
+        yield
+    except Exception as error:  # as above
+        spec = manifest.programs[program]
+        free = [one.name for one in (spec.input, *spec.args) if one.range is None and one.draw is None]
+        advice = (
+            f"; {' and '.join(free)} drawn between {min(LEAST):g} and 1: where a model does not take all of that, as a "
+            "table lookup does not, give a range in the manifest (OwnProgram(range=...), OwnArg(range=...))"
+        )
+        raise ValueError(
+            f"{program}: {graph}: ONNX Runtime fails: {first_line(error)}{advice if free else ''}"
+        ) from error
 
 
 def _example(spec: TensorSpec, rng: np.random.Generator, least: float) -> Array:

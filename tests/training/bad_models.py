@@ -27,6 +27,22 @@ class Signs(nn.Module):
         return -y
 
 
+class Listed(nn.Module):
+    def forward(self, y):
+        return [y, y]
+
+
+class Beyond(nn.Module):
+    """Looks up, while it is exported alone, what its table does not have."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(10, 2)
+
+    def forward(self, x):
+        return self.table((x[:, 0] > 0).long() + 50 * torch.compiler.is_exporting())
+
+
 class Grows(nn.Module):
     def forward(self, x):
         return torch.cat([x, x.sum(0, keepdim=True).expand_as(x)], 1)
@@ -77,6 +93,15 @@ class Branching(nn.Module):
         return -y
 
 
+class Looping(nn.Module):
+    """Goes round as often as a number says."""
+
+    def forward(self, t, y, args):
+        for _ in range(int(t.max() * 0 + 2)):
+            y = torch.tanh(y)
+        return y
+
+
 class Svd(nn.Module):
     def forward(self, t, y, args):
         squares = y[:, :, None] * y[:, None, :]
@@ -120,7 +145,9 @@ explodes = bad(lambda t, y: y**3 + 1e3)
 stiff = bad(lambda t, y: -1e7 * (y - torch.cos(t)[:, None]))
 control = bad(lambda t, y: -y, decode=Signs())
 narrow = bad(lambda t, y: y * torch.ones(2) @ torch.ones(2, 2))
+beyond = bad(lambda t, y: -y, encode=Beyond())
 fixed_count = bad(lambda t, y: -y * len(y) / len(y))
+listed = bad(lambda t, y: y, decode=Listed(), outputs=("a", "b"))
 three_outputs = bad(lambda t, y: y, outputs=("a", "b", "c"))
 wrong_parts = bad(lambda t, y: y, parts={"x": 1})
 own_y = bad(lambda t, y: y, outputs=("y",))
@@ -131,7 +158,7 @@ narrow_range = bad(lambda t, y: y, range=(0.0, 0.5))
 plane = bad(lambda t, y: y, encode=nn.Unflatten(1, (1, 2)))
 shapeless = bad(lambda t, y: y, encode=First(), state_shape=())
 a_size = bad(lambda t, y: y, state_shape=2)
-normed, branching, with_numpy, svd = map(model_of, (Normed, Branching, Numpy, Svd))
+normed, branching, looping, with_numpy, svd = map(model_of, (Normed, Branching, Looping, Numpy, Svd))
 
 
 def convolved():

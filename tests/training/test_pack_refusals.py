@@ -1,5 +1,9 @@
 """odetrain pack: what cannot become an artifact is refused in one line, which says why."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from packing import refused
@@ -50,6 +54,8 @@ LINES = {
         ("convolved", "or compute it with other operators; --torch-only packs it without graphs"),
         ("convolved", "ONNX Runtime has no Conv for float64 on a CPU; keep the model in float32"),
         ("three_outputs", "decode: gives 1 outputs; outputs names a, b, c"),
+        ("beyond", "encode: ONNX Runtime fails in the exported graph, where the module does not: "),
+        ("listed", "decode: expected a tensor or a tuple of tensors, got list"),
         ("wrong_parts", "parts: expected sizes that sum to 2"),
         ("own_y", "outputs: 'y' means something else"),
         ("own_t", "args: 't' means something else"),
@@ -84,6 +90,25 @@ def test_what_cannot_be_served_is_refused_with_the_reason(own_folder, monkeypatc
         assert "bad_models.py:" in said
         assert LINES[build] in said
     assert not (own_folder / "checkpoints" / "bad").exists()
+
+
+@pytest.mark.parametrize("build", ["looping", "control"])
+def test_the_exporters_own_notes_are_not_shown(tmp_path, monkeypatch, build):
+    """Asked as a process of its own, with all that libraries print there."""
+    np.save(tmp_path / "points.npy", np.random.default_rng(3).normal(size=(8, 2)))
+    here = Path(__file__).parent
+    monkeypatch.setenv("PYTHONPATH", f"{here}:{here.parents[1]}")
+    words = f"bad_models:{build} --name bad --example points.npy --threads 1"
+    done = subprocess.run(
+        [sys.executable, "-m", "training", "pack", *words.split()],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "what is computed depends on the data" in line
 
 
 def test_items_without_an_answer_are_no_measure_of_others(tmp_path, monkeypatch):

@@ -6,9 +6,11 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from packing import packed
 from typer.testing import CliRunner
 
 from training import cli
@@ -177,3 +179,22 @@ def test_operators_that_graphs_bring_along_come_along_and_may_not_differ(artifac
     altered(artifact, encode, with_operator(encode, "Neg"))
     done = exported("--single-file", artifact, "--out", tmp_path / "other.onnx")
     assert "its operator mine.same is another graph's too" in str(done.exception)
+
+
+@pytest.mark.parametrize("build", ["looked_up", "looked_up_in_range"])
+def test_a_table_lookup_needs_the_range_that_it_has(tmp_path, monkeypatch, one_method, build):
+    """Inputs are drawn: what the table does not have fails in the runtime, and is told in a line."""
+    monkeypatch.chdir(tmp_path)
+    np.save("rows.npy", np.array([[0.05], [0.15], [0.25], [0.35], [0.45]], np.float32))
+    done = packed(f"own_models:{build} --name table --example rows.npy --threads 1")
+    assert done.exit_code == 0, done.output
+    done = exported("--single-file", "checkpoints/table/1")
+    if build == "looked_up_in_range":
+        assert done.exit_code == 0, done.output
+        return
+    said = str(done.exception)
+    assert said.startswith("odetrain: predict: encode: ONNX Runtime fails: ")
+    assert "; input drawn between -1 and 1: " in said
+    assert "give a range in the manifest (OwnProgram(range=...), OwnArg(range=...))" in said
+    assert "\n" not in said
+    assert not list(tmp_path.glob("*.onnx"))
