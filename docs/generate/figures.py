@@ -93,18 +93,17 @@ def proxies() -> str:
 
 
 def scaling() -> str:
-    """Replicas for a rate, by cores of each and target."""
+    """Replicas of one core for a rate, by target."""
     recorded, rates = _recorded("scaling"), (1e3, 1e5, 1e6)
     rows = [
         (
-            str(row["shards"]),
             f"{row['p99_ms_wanted']:g} ms",
             f"{row['rate']:.0f}",
-            *(f"{row['shards'] * math.ceil(rate / row['rate']):,}" for rate in rates),
+            *(f"{math.ceil(rate / row['rate']):,}" for rate in rates),
         )
         for row in recorded["most"]
     ]
-    heads = ("cores of a replica", "p99 within", "requests/s", *(f"cores for {rate:,.0f}/s" for rate in rates))
+    heads = ("p99 within", "requests/s of one core", *(f"cores for {rate:,.0f}/s" for rate in rates))
     return table(heads, rows) + f"\n`{recorded['model']}`, tolerances {recorded['mix']}." + _source(recorded)
 
 

@@ -13,12 +13,12 @@ from service.simulation.program import Timings, simulated_program
 from service.simulation.run import seconds_per_request, simulate
 from service.simulation.stepper import Clock
 
-BESIDE_SECONDS = 8.6e-4
+BESIDE_SECONDS = 7.61e-4
 """Processor time of a request outside the engine: reading, parsing, answering. It is `beside` in
 docs/benchmarks/scaling.json, the median of its rounds, for small JSON bodies."""
-INTERPRETER_SECONDS = 5.85e-4
+INTERPRETER_SECONDS = 7.05e-4
 """What `interpreter_seconds` says of that machine: `interpreter` in the same file."""
-CROWDING = 0.24
+CROWDING = 0.08
 """By what part everything takes longer for each further solver thread: they share an interpreter and caches, and leave
 cores idle while they wait for each other.
 
