@@ -53,13 +53,16 @@ CLIENTS, WARM_SECONDS, SECONDS, LONG_SECONDS = 256, 2.0, 5.0, 6.0
 REST_SECONDS = 2.0
 """Until what those clients left behind has ended."""
 AT = 0.6
+LIKELY = 0.8
+"""Of what cores can do in full steps: latencies are asked at AT of that at most, though a good moment gave more."""
 CORES = {1: (0,), 2: (0, 1)}
 """Of a server with so many shards."""
 CLIENT_CORE = 1
 CLIENT_NICE, SERVER_NICE = -10, -5
 """Before other programs, and the client before the server: latencies are to be the server's."""
-Loaded = TypeVar("Loaded")
 HURRY = ("nice", "-n", str(SERVER_NICE - CLIENT_NICE))
+
+Loaded = TypeVar("Loaded")
 
 
 def confined(shards: int) -> tuple[str, ...]:
@@ -149,22 +152,21 @@ def latencies(server: Running, rate: float, bodies: Sequence[bytes], seed: int) 
 
 
 class Pace:
-    """How many times as long as at first everything takes at the moment, where other guests of the host come and go.
-
-    `first`: step times, and how long a load of 1 takes by them.
-    """
+    """How many times as long as by the `first` step times everything takes at the moment, where other guests of the
+    host come and go."""
 
     def __init__(self, first: Timings) -> None:
-        self.first, self._before = first, 1.0
+        self._first, self._before = _evaluation(first), 1.0
 
     def during(self, load: Callable[[], Loaded]) -> tuple[Loaded, float]:
         """What a load found, and the pace before and after it on an average."""
         found, before = load(), self._before
-        self._before = _evaluation(measured_timings()) / _evaluation(self.first)
+        self._before = _evaluation(measured_timings()) / self._first
         return found, (before + self._before) / 2
 
 
 def _evaluation(timings: Timings) -> float:
+    """Of a lane, over all methods. Units: seconds."""
     methods = read_manifest(MODEL).programs["classify"].methods
     return statistics.mean(timings.evaluation(name, methods[name].nfe_attempt) for name in timings.lanes)
 
@@ -190,8 +192,8 @@ def one_round(bodies: Sequence[bytes], seed: int) -> dict[str, Any]:
     found |= {"pace": [slow_single, slow_double], "beside": beside, "crowding": crowding, "shards": {}}
     replica = replace(replica, crowding=crowding)
     for shards in CORES:
-        expected = 0.8 * shards / (replica.work + beside)
-        loads, slow = pace.during(partial(_mixed, shards, expected, bodies, seed))
+        likely = LIKELY * shards / (replica.work + beside)
+        loads, slow = pace.during(partial(_mixed, shards, likely, bodies, seed))
         found["shards"][str(shards)] = _compared(replace(replica, shards=shards), loads, slow, beside)
         print(shards, {k: round(v, 5) for k, v in found["shards"][str(shards)].items()}, flush=True)
     return found

@@ -4,9 +4,6 @@ All of it in a network namespace, since Ray binds the machine's addresses: ray_d
 """
 
 import importlib.util
-import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from live import DEPLOY, ROOT
+from namespaces import reason_against, report_of, unshared
 from needed import missing
 from under_way import Book
 
@@ -23,42 +21,18 @@ VARIABLES = APPLICATION["runtime_env"]["env_vars"]
 (DEPLOYMENT,) = APPLICATION["deployments"]
 
 
-# Without root: as root of a user namespace of one's own, where that is allowed.
-NAMESPACE = ("unshare", "--net", *(() if os.geteuid() == 0 else ("--map-root-user",)), "sh", "-c")
-
-
-def reason_against():
-    if importlib.util.find_spec("ray") is None:
-        return "Ray is missing (pip install 'odeserve[ray]')"
-    if not shutil.which("unshare") or not shutil.which("ip"):
-        return "unshare or ip is missing (Debian: apt-get install util-linux iproute2)"
-    if subprocess.run((*NAMESPACE, "ip link set lo up"), check=False, capture_output=True).returncode:
-        return "no network namespace can be had here"
-    return None
+NAMESPACE, SETUP = unshared("--net"), "ip link set lo up"
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     """What the drill saw."""
-    reason = reason_against()
+    reason = reason_against(NAMESPACE, SETUP)
     if reason:
         missing(reason)
     targets = tmp_path_factory.mktemp("ray") / "targets"
     script = Path(__file__).with_name("ray_drill.py")
-    inside = f"ip link set lo up && exec {sys.executable} {script} {targets}"
-    done = subprocess.run(
-        (*NAMESPACE, inside),
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        # Minutes where nobody else is at work; it ends by itself where something never comes.
-        timeout=2400,
-        check=False,
-    )
-    lines = [line.removeprefix("REPORT ") for line in done.stdout.splitlines() if line.startswith("REPORT ")]
-    assert lines, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return json.loads(lines[0])
+    return report_of(NAMESPACE, f"{SETUP} && exec {sys.executable} {script} {targets}")
 
 
 def test_each_request_has_its_own_tolerance_and_the_headers_of_the_service(report):

@@ -4,25 +4,16 @@ In namespaces of its own: Ray binds the machine's addresses, the file names fold
 gone with the namespace of its processes.
 """
 
-import importlib.util
-import json
-import os
 import shlex
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from live import ROOT
+from namespaces import reason_against, report_of, unshared
 from needed import missing
 
-NAMESPACES = (
-    *("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
-    # Without root: as root of a user namespace of one's own, where that is allowed.
-    *(() if os.geteuid() == 0 else ("--map-root-user",)),
-    *("sh", "-c"),
-)
+NAMESPACES = unshared("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 PLACE = " && ".join(
     (
         "ip link set lo up",
@@ -33,35 +24,13 @@ PLACE = " && ".join(
 )
 
 
-def reason_against():
-    if importlib.util.find_spec("ray") is None:
-        return "Ray is missing (pip install 'odeserve[ray]')"
-    if not shutil.which("unshare") or not shutil.which("ip"):
-        return "unshare or ip is missing (Debian: apt-get install util-linux iproute2)"
-    if subprocess.run((*NAMESPACES, PLACE), check=False, capture_output=True).returncode:
-        return "no namespaces of networks, mounts and processes can be had here"
-    return None
-
-
 @pytest.fixture(scope="module")
 def report():
-    reason = reason_against()
+    reason = reason_against(NAMESPACES, PLACE)
     if reason:
         missing(reason)
     script = Path(__file__).with_name("ray_deployed.py")
-    done = subprocess.run(
-        (*NAMESPACES, f"{PLACE} && exec {shlex.join([sys.executable, str(script)])}"),
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        # A minute or two where nobody else is at work; it ends by itself where something never comes.
-        timeout=2400,
-        check=False,
-    )
-    lines = [line.removeprefix("REPORT ") for line in done.stdout.splitlines() if line.startswith("REPORT ")]
-    assert lines, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return json.loads(lines[0])
+    return report_of(NAMESPACES, f"{PLACE} && exec {shlex.join([sys.executable, str(script)])}")
 
 
 def test_what_is_shipped_is_deployed_and_answers(report):
